@@ -1,0 +1,44 @@
+# The two commands of a newcomer: `make sandbox` and `make test`. Everything else is for those who change the code.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: sandbox test check bench soak shared-test unit-test docs pins clean
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "smsp_provider_src.pth").write_text(str(pathlib.Path("src").resolve()))'
+	printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m smsp_provider.cli "$$@"\n' > $(BIN)/smsp && chmod +x $(BIN)/smsp
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+sandbox: $(VENV)/.runtime
+	$(BIN)/smsp sandbox $(if $(ONCE),--once) $(SANDBOX)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "not shared" tests
+
+shared-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m shared tests
+
+unit-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 tests/unit
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pins:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist state

@@ -1,0 +1,123 @@
+"""Who asks: the ids of the envelope's audit identity, and the access method they make.
+
+Source: Audit Identity Guidance (audit-identity.md), SMSP-AUDIT-002 to 005, SMSP-IG-003.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from smsp_provider.domain.identifiers import ASID, OID, ODSCode
+from smsp_provider.domain.requests import InputInvalid
+
+__all__ = ["AccessMethod", "AuditId", "AuthorRefused", "Caller", "SpineAuthor", "recognise"]
+
+_ODS_IDENTITY: Final = "urn:nhs-uk:identity:ods:"
+
+
+class AuthorRefused(Exception):
+    """The user behind the request cannot be named to Spine: SMSP-0005. ``rule`` says why, without values."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class AuditId:
+    """One ``itk:id`` of the audit identity, both values trimmed."""
+
+    type: str
+    uri: str
+
+
+class AccessMethod(Enum):
+    """How a user comes to PDS; the value is the number of the guidance."""
+
+    UNATTENDED = 1
+    ATTENDED = 2
+    SMARTCARD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SpineAuthor:
+    """The person for the author block of a Spine message (access method 3): all three ids."""
+
+    role_profile: str
+    user: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The initiating organisation and user.
+
+    ``ods_code`` is None when only an ASID identifies the organisation; ``named_asid`` is set when the request names one
+    (access method 5 where other ids stand beside it).
+    """
+
+    method: AccessMethod
+    ods_code: ODSCode | None
+    named_asid: ASID | None
+    author: SpineAuthor | None
+
+
+def recognise(ids: tuple[AuditId, ...]) -> Caller:
+    """Tell organisation, user and access method from the ids of an audit identity.
+
+    Unknown kinds of id are for the audit and are ignored here. Until role checks against SDS exist, method 3 needs the
+    role as well (Spine's author block is invalid without it) and a session token (method 4) is refused.
+
+    Raises:
+        InputInvalid: neither an ITK identity with an ODS code nor an ASID (SMSP-AUDIT-005), or two that differ.
+        AuthorRefused: smartcard ids that are incomplete or contradict each other, or a session token.
+    """
+    by_type: dict[str, set[str]] = {}
+    for item in ids:
+        if item.uri.strip():
+            by_type.setdefault(item.type.strip(), set()).add(item.uri.strip())
+    identity = _one_organisation(by_type, OID.ITK_IDENTITY)
+    asid = _one_organisation(by_type, OID.ASID)
+    ods_code, has_local_tokens = _read_identity(identity)
+    if ods_code is None and asid is None:
+        raise InputInvalid("auditIdentity", "holds neither an ITK identity nor an ASID")
+    author = _author(by_type)
+    method = AccessMethod.UNATTENDED
+    if author is not None:
+        method = AccessMethod.SMARTCARD
+    elif has_local_tokens:
+        method = AccessMethod.ATTENDED
+    return Caller(method, ods_code, ASID(asid) if asid is not None else None, author)
+
+
+def _one_organisation(by_type: dict[str, set[str]], kind: str) -> str | None:
+    values = by_type.get(kind, set())
+    if len(values) > 1:
+        raise InputInvalid("auditIdentity", "names more than one organisation")
+    return next(iter(values), None)
+
+
+def _read_identity(identity: str | None) -> tuple[ODSCode | None, bool]:
+    """The organisation of an ITK identity, and whether tokens after it identify a person."""
+    if identity is None or not identity.lower().startswith(_ODS_IDENTITY):
+        return None, False
+    organisation, *tokens = identity[len(_ODS_IDENTITY) :].split(":")
+    if not organisation.strip():
+        return None, False
+    return ODSCode(organisation), any(token.strip() for token in tokens)
+
+
+def _author(by_type: dict[str, set[str]]) -> SpineAuthor | None:
+    if OID.SSO_TOKEN in by_type:
+        raise AuthorRefused("session tokens are not supported")
+    sent = {kind: by_type[kind] for kind in (OID.ROLE_PROFILE, OID.USER, OID.ROLE) if kind in by_type}
+    if not sent:
+        return None
+    if any(len(values) > 1 for values in sent.values()):
+        raise AuthorRefused("a smartcard id is given twice with different values")
+    if OID.ROLE_PROFILE not in sent or OID.USER not in sent:
+        raise AuthorRefused("smartcard ids need both a role profile and a user id")
+    if OID.ROLE not in sent:
+        raise AuthorRefused("the role id is missing and cannot be looked up")
+    (role_profile,), (user,), (role,) = sent[OID.ROLE_PROFILE], sent[OID.USER], sent[OID.ROLE]
+    return SpineAuthor(role_profile, user, role)

@@ -1,0 +1,77 @@
+"""Technical errors towards the caller: SOAP faults with ToolkitErrorInfo (WS-FLT-*, WS-FDT-*), never business outcomes."""
+
+from enum import Enum
+
+__all__ = [
+    "ErrorCode",
+    "FaultCode",
+    "ToolkitFault",
+    "access_denied",
+    "invalid_message",
+    "provider_failure",
+    "try_again",
+]
+
+
+class FaultCode(Enum):
+    """SOAP 1.1 fault codes (WS-FLT-01)."""
+
+    CLIENT = "Client"
+    SERVER = "Server"
+    MUST_UNDERSTAND = "MustUnderstand"
+    VERSION_MISMATCH = "VersionMismatch"
+
+
+class ErrorCode(Enum):
+    """ITK error codes (WS-FDT-02)."""
+
+    INVALID_MESSAGE = "1000"
+    TRY_AGAIN = "2100"
+    PROVIDER_FAILURE = "2200"
+    ACCESS_DENIED = "3000"
+
+
+class ToolkitFault(Exception):
+    """A fault on its way to the caller.
+
+    ``text`` is for an end user and names the field, never its content; ``diagnostic`` is for an administrator; ``rule``
+    is the requirement id that was broken; ``status`` is the HTTP status, 500 but for sizes and media types.
+    """
+
+    def __init__(
+        self,
+        faultcode: FaultCode,
+        error_code: ErrorCode,
+        text: str,
+        *,
+        rule: str,
+        diagnostic: str = "",
+        status: int = 500,
+    ) -> None:
+        super().__init__(text)
+        self.faultcode = faultcode
+        self.error_code = error_code
+        self.text = text
+        self.rule = rule
+        self.diagnostic = diagnostic
+        self.status = status
+
+
+def invalid_message(text: str, *, rule: str, status: int = 500) -> ToolkitFault:
+    """The sender's structure or content is wrong: 1000."""
+    return ToolkitFault(FaultCode.CLIENT, ErrorCode.INVALID_MESSAGE, text, rule=rule, status=status)
+
+
+def access_denied(text: str, *, rule: str) -> ToolkitFault:
+    """Certificate, username, timestamp or organisation: 3000."""
+    return ToolkitFault(FaultCode.CLIENT, ErrorCode.ACCESS_DENIED, text, rule=rule)
+
+
+def try_again(text: str, *, rule: str, diagnostic: str = "") -> ToolkitFault:
+    """Overload, shutting down, or a dependency down before Spine was tried: 2100."""
+    return ToolkitFault(FaultCode.SERVER, ErrorCode.TRY_AGAIN, text, rule=rule, diagnostic=diagnostic)
+
+
+def provider_failure(text: str, *, rule: str, diagnostic: str = "") -> ToolkitFault:
+    """A bug or a misconfiguration here: 2200."""
+    return ToolkitFault(FaultCode.SERVER, ErrorCode.PROVIDER_FAILURE, text, rule=rule, diagnostic=diagnostic)

@@ -1,0 +1,39 @@
+"""The NHS number: ten ASCII digits of which the last is a modulus 11 check digit (SMSP-VAL-002)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from smsp_provider.domain.masking import Masked
+
+__all__ = ["InvalidNHSNumber", "NHSNumber", "is_nhs_number"]
+
+_ASCII_DIGITS: Final = frozenset("0123456789")
+_LENGTH: Final = 10
+
+
+class InvalidNHSNumber(ValueError):
+    """The text is not an NHS number. It is not quoted."""
+
+
+def is_nhs_number(text: str) -> bool:
+    """Whether ``text`` has ten ASCII digits (full-width digits are not digits here) and a right check digit."""
+    if len(text) != _LENGTH or not _ASCII_DIGITS.issuperset(text):
+        return False
+    weighted = sum(int(digit) * weight for digit, weight in zip(text, range(_LENGTH, 1, -1), strict=False))
+    # A remainder of 1 would need the check digit 10: such a number is never issued, and no digit equals 10.
+    return (11 - weighted % 11) % 11 == int(text[-1])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NHSNumber(Masked):
+    """A well-formed NHS number; ``digits`` is the only way to its text.
+
+    Raises:
+        InvalidNHSNumber: on any text that :func:`is_nhs_number` refuses.
+    """
+
+    digits: str
+
+    def __post_init__(self) -> None:
+        if not is_nhs_number(self.digits):
+            raise InvalidNHSNumber("not a well-formed NHS number")

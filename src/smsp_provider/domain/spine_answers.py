@@ -1,0 +1,64 @@
+"""What came back from Spine, as read: nothing here has been judged yet (that is the answer gate's work)."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from smsp_provider.domain.masking import Masked
+from smsp_provider.domain.person import PatientRecord
+
+__all__ = ["Acknowledgement", "DetectedIssue", "ExchangeIds", "Reference", "SpineAnswer"]
+
+
+class Acknowledgement(Enum):
+    """HL7's acknowledgement types."""
+
+    ACCEPTED = "AA"
+    ERROR = "AE"
+    REJECTED = "AR"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedIssue:
+    """A reason that PDS gives. ``qualifier`` is ER (error), WG (warning) or empty where PDS sent none."""
+
+    code: str
+    qualifier: str = ""
+
+    @property
+    def is_error(self) -> bool:
+        """Whether PDS marks the reason as an error."""
+        return self.qualifier == "ER"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One tie between an answer and its question: the id made for the question and the id found in the answer."""
+
+    name: str
+    expected: str
+    found: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeIds:
+    """The message ids of one exchange with Spine, for the audit trail (SMSP-AUDIT-004)."""
+
+    interaction: str
+    sent: tuple[str, ...]
+    received: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SpineAnswer(Masked):
+    """A complete, readable answer to one query.
+
+    ``query_ok`` tells that PDS reports the query itself as answered (HL7 ``queryResponseCode`` OK). ``records`` are all
+    patient nodes in message order.
+    """
+
+    references: tuple[Reference, ...]
+    acknowledgement: Acknowledgement
+    query_ok: bool
+    issues: tuple[DetectedIssue, ...]
+    records: tuple[PatientRecord, ...]
+    exchange: ExchangeIds

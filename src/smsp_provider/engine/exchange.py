@@ -1,0 +1,37 @@
+"""One HTTP exchange as the engine sees it: what came in, what goes out. No HTTP library's types in either."""
+
+from dataclasses import dataclass, field
+
+from smsp_provider.domain.masking import Masked
+
+__all__ = ["InboundExchange", "Peer", "Reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the connection. ``common_name`` is the CN of its verified TLS certificate; None without TLS."""
+
+    address: str
+    common_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class InboundExchange(Masked):
+    """A POST, nothing of it parsed yet. ``url`` is this endpoint as the caller addressed it (for faultactor)."""
+
+    body: bytes
+    path: str
+    url: str
+    peer: Peer
+    content_type: str = ""
+    soap_action: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply(Masked):
+    """What goes back: an HTTP status, a content type and a body; ``headers`` are additional ones."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/xml; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,67 @@
+"""What the engine needs from the world, as protocols; wiring chooses who keeps them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from smsp_provider.domain.audit_identity import SpineAuthor
+from smsp_provider.domain.identifiers import ASID
+from smsp_provider.domain.spine_answers import SpineAnswer
+from smsp_provider.domain.spine_queries import SpineQuery
+
+__all__ = ["Clock", "Deadline", "IdSource", "SpineConnector", "SpineSender"]
+
+
+class Clock(Protocol):
+    """Time, injected so that tests can choose it."""
+
+    def now(self) -> datetime:
+        """The moment, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+
+class IdSource(Protocol):
+    """New identifiers, never derived from anything a client sent."""
+
+    def new_uuid(self) -> str:
+        """A random UUID, bare and in upper case."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When the answer must be on its way, on the monotonic clock, in seconds."""
+
+    at: float
+
+    def remaining(self, clock: Clock) -> float:
+        """Seconds left; negative when it has passed."""
+        return self.at - clock.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class SpineSender:
+    """In whose name a query goes to Spine: the organisation's ASID, and the person where there is one (SMSP-IG-003)."""
+
+    asid: ASID
+    author: SpineAuthor | None = None
+
+
+class SpineConnector(Protocol):
+    """A way to ask PDS. One call, one query, one answer."""
+
+    def can_ask(self, query: SpineQuery) -> bool:
+        """Whether this connector has a way to send such a query at all."""
+        ...
+
+    def ask(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> SpineAnswer:
+        """Send the query and return the answer as read, whether or not it belongs to the question (the gate judges).
+
+        Raises:
+            SpineFailure: one of its kinds, by what is known about the query.
+        """
+        ...
