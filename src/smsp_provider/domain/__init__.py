@@ -1,1 +1,1 @@
-"""The words of the field and their rules: numbers, dates, people, requests, answers, outcomes. Standard library only."""
+"""The words of the field and their rules: numbers, dates, people, requests, answers. Standard library only."""

@@ -1,4 +1,4 @@
-"""Technical errors towards the caller: SOAP faults with ToolkitErrorInfo (WS-FLT-*, WS-FDT-*), never business outcomes."""
+"""Technical errors towards the caller: SOAP faults with ToolkitErrorInfo (WS-FLT-*, WS-FDT-*), no business outcomes."""
 
 from enum import Enum
 

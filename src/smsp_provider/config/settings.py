@@ -1,0 +1,251 @@
+"""The settings: a TOML file, environment variables over it (``SMSP_SECTION__NAME``), safe defaults under it.
+
+Every section refuses unknown names, so that a typo cannot pass as a default. Durations carry their unit in their name.
+Relaxed values are refused where ``environment`` is ``live``. The reference page is made from this module.
+"""
+
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+__all__ = [
+    "AuditSettings",
+    "Environment",
+    "HTTPSListener",
+    "Limits",
+    "LogSettings",
+    "ReplayPolicy",
+    "SchemaSettings",
+    "Server",
+    "ServiceSettings",
+    "Settings",
+    "SpineSettings",
+    "load_settings",
+]
+
+
+class Environment(StrEnum):
+    """Where this provider runs; ``live`` refuses every relaxed value."""
+
+    SANDBOX = "sandbox"
+    TEST = "test"
+    LIVE = "live"
+
+
+class ReplayPolicy(StrEnum):
+    """What happens to a MessageID that the same caller uses again within the replay window."""
+
+    ANSWER = "answer"
+    REJECT = "reject"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class HTTPSListener(_Section):
+    """The listener with mutual TLS: callers must present a certificate that chains to ``client_ca``."""
+
+    bind: str = Field("0.0.0.0:8443", description="Address and port to listen on.")
+    certificate: Path = Field(description="PEM file of this endpoint's certificate and its chain.")
+    key: Path = Field(description="PEM file of its private key.")
+    client_ca: Path = Field(description="PEM file of the authorities that callers' certificates must chain to.")
+
+
+class Server(_Section):
+    """Where callers reach the provider."""
+
+    http: str | None = Field(
+        None, description="Loopback address and port for plain HTTP (local use only); none when unset."
+    )
+    https: HTTPSListener | None = Field(None, description="The mutual TLS listener; none when unset.")
+    workers: int = Field(2, ge=1, description="Worker processes of each listener.")
+    threads: int = Field(64, ge=1, description="Threads of each worker: requests that can wait for Spine at once.")
+    public_url: str = Field(
+        "", description="Scheme, host and port in WSDL addresses and faults; empty: as the caller addressed it."
+    )
+    service_path: str = Field("/smsp/pds", description="The path that serves all five services.")
+    operation_path_prefix: str = Field(
+        "/interoperability.toolkit/HL7v3/", description="Before the operation name: one path for each service."
+    )
+    graceful_stop_seconds: Seconds = Field(30, description="How long a stopping worker may finish its requests.")
+
+    @field_validator("http")
+    @classmethod
+    def _loopback_only(cls, value: str | None) -> str | None:
+        if value is not None:
+            host = value.rpartition(":")[0].strip("[]")
+            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+                raise ValueError("plain HTTP is for loopback addresses only")
+        return value
+
+
+class ServiceSettings(_Section):
+    """How requests are read and answered."""
+
+    accepted_to: tuple[str, ...] = Field(
+        (), description="Addresses accepted in wsa:To; empty accepts any, which is warned of in live."
+    )
+    clock_skew_seconds: float = Field(300, ge=0, description="How far ahead a caller's clock may be.")
+    replay_window_seconds: Seconds = Field(900, description="How long a MessageID counts as used.")
+    replay_policy: ReplayPolicy = Field(
+        ReplayPolicy.ANSWER, description="answer: mark the repeat in the audit; reject: fault 1000."
+    )
+    accepted_profiles: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Profile ids accepted for an operation besides the standard one, by operation name (COR-DEH-09).",
+    )
+    confirm_trace: bool = Field(
+        True, description="Retrieve a traced number before getNHSNumber gives it out (ADR 0004)."
+    )
+
+
+class SpineSettings(_Section):
+    """Spine as the PDS upstream over HL7 V3."""
+
+    endpoint: str = Field(description="URL of Spine's synchronous PDS service; http:// only to loopback.")
+    certificate: Path | None = Field(None, description="PEM file of the client certificate towards Spine.")
+    key: Path | None = Field(None, description="PEM file of its private key.")
+    ca: Path | None = Field(None, description="PEM file of the authorities Spine's certificate must chain to.")
+    pds_asid: str = Field(description="ASID of PDS, the receiver of every query.")
+    own_address: str = Field("", description="Address of this system in wsa:From and wsa:ReplyTo; left out when empty.")
+    ods_to_asid: dict[str, str] = Field(
+        default_factory=dict, description="ASID of each organisation that may ask, by ODS code in any case."
+    )
+    default_asid: str | None = Field(
+        None, description="ASID for organisations without an entry; sandbox and test only, refused in live."
+    )
+    max_in_flight: int = Field(128, ge=1, description="Queries that may be under way at once, for each worker.")
+    connect_seconds: Seconds = Field(5, description="Longest wait for a connection, within the request's deadline.")
+    max_answer_bytes: int = Field(1_000_000, ge=10_000, description="Largest answer that is read.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _secure_or_local(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("http:// is for loopback addresses only")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("not an http(s) URL")
+        return value
+
+    @model_validator(mode="after")
+    def _certificates_for_https(self) -> Self:
+        given = (self.certificate, self.key, self.ca)
+        if self.endpoint.startswith("https:") and None in given:
+            raise ValueError("https needs certificate, key and ca")
+        return self
+
+
+class AuditSettings(_Section):
+    """The audit trail."""
+
+    database: Path = Field(description="SQLite file of the audit trail; made when it is not there.")
+    synchronous: str = Field(
+        "FULL", pattern="^(FULL|NORMAL)$", description="FULL survives a power cut; NORMAL is for tests and benchmarks."
+    )
+
+
+class Limits(_Section):
+    """Bounds on what a caller can make the provider do."""
+
+    max_body_bytes: int = Field(65_536, ge=4_096, description="Largest request body; a larger one is answered 413.")
+    max_payload_bytes: int = Field(65_536, ge=4_096, description="Largest payload after base64 and gzip are undone.")
+    request_seconds: Seconds = Field(20, description="From the request's arrival to its answer, Spine included.")
+
+
+class SchemaSettings(_Section):
+    """Which schemas requests and responses are validated with."""
+
+    directory: Path | None = Field(None, description="Folder of the official schema pack; unset: the provider's own.")
+
+
+class LogSettings(_Section):
+    """Operator events on standard output, one JSON object a line."""
+
+    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest level that is written.")
+
+
+class Settings(BaseSettings):
+    """All settings of a provider."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SMSP_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    environment: Environment = Field(Environment.LIVE, description="sandbox, test or live.")
+    server: Server = Server()
+    service: ServiceSettings = ServiceSettings()
+    spine: SpineSettings
+    audit: AuditSettings
+    limits: Limits = Limits()
+    schemas: SchemaSettings = SchemaSettings()
+    log: LogSettings = LogSettings()
+    vocabulary: Path | None = Field(
+        None, description="TOML file of response codes and the map from PDS codes; unset: config/vocabulary.toml."
+    )
+
+    @model_validator(mode="after")
+    def _nothing_relaxed_in_live(self) -> Self:
+        if self.server.http is None and self.server.https is None:
+            raise ValueError("server.http or server.https must be set")
+        if self.environment is Environment.LIVE:
+            relaxed = {
+                "server.http": self.server.http is not None,
+                "spine.default_asid": self.spine.default_asid is not None,
+                "spine.endpoint (http)": self.spine.endpoint.startswith("http:"),
+                "audit.synchronous": self.audit.synchronous != "FULL",
+            }
+            names = [name for name, is_relaxed in relaxed.items() if is_relaxed]
+            if names:
+                raise ValueError("not allowed in live: " + ", ".join(names))
+        return self
+
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator of a live service should know about the values chosen."""
+        found = []
+        if not self.service.accepted_to:
+            found.append("service.accepted_to is empty: any wsa:To is accepted")
+        if not self.service.confirm_trace:
+            found.append("service.confirm_trace is off: a traced number is given out on one answer alone")
+        return tuple(found)
+
+
+def load_settings(file: Path) -> Settings:
+    """Read ``file`` and the environment.
+
+    Raises:
+        OSError: the file cannot be read.
+        tomllib.TOMLDecodeError: it is not TOML.
+        pydantic.ValidationError: a value is unknown, missing or not allowed; secrets are never in these settings.
+    """
+    with file.open("rb"):
+        pass  # the settings source would take a missing file for an empty one
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del init_settings, dotenv_settings, file_secret_settings
+            return env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    return FromFile()

@@ -1,0 +1,1 @@
+"""How each mini service is answered, as decision procedures without I/O: generators that ask and are told."""
