@@ -1,0 +1,357 @@
+"""Records as JSON text and back: the one place that knows the names of the fields on disk.
+
+A field at its default is left out, so that a record of a later version with more fields stays readable here. Text that
+a client chose is cut to :data:`MAX_TEXT` characters: who is not let in must not be able to fill the disk.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, assert_never
+
+from smsp_provider.audit.events import (
+    Closure,
+    Ending,
+    EndingKind,
+    FaultFacts,
+    Intent,
+    PatientFacts,
+    Record,
+    RequestFacts,
+    Source,
+    Start,
+)
+from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
+from smsp_provider.domain.faults import ErrorCode, FaultCode
+from smsp_provider.domain.identifiers import ASID, ODSCode
+from smsp_provider.domain.nhs_number import NHSNumber
+from smsp_provider.domain.outcomes import Evidence, Repair
+from smsp_provider.domain.response_codes import ResponseCode
+from smsp_provider.domain.service import Service
+from smsp_provider.domain.spine_answers import ExchangeIds
+
+__all__ = ["MAX_TEXT", "Kind", "UnreadableRecord", "decode", "encode", "kind_of", "timestamp"]
+
+MAX_TEXT: Final = 1000
+"""Characters of one client-chosen text; audit ids and message ids of real requests stay below 200."""
+
+_CUT: Final = "[cut]"
+
+Kind = Literal["intent", "ending", "closure", "start"]
+Fields = dict[str, object]
+
+# ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
+_to_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+
+
+class UnreadableRecord(ValueError):
+    """The text is not a record of a kind and form known here. It is not quoted."""
+
+
+def timestamp(at: datetime) -> str:
+    """A moment in UTC with six fractional digits and a ``Z`` (SMSP-AUDIT-011).
+
+    Raises:
+        ValueError: the datetime is naive, so the moment is not known.
+    """
+    if at.tzinfo is None:
+        raise ValueError("a moment without a time zone")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def kind_of(record: Record) -> Kind:
+    """The name of a record's kind on disk."""
+    match record:
+        case Intent():
+            return "intent"
+        case Ending():
+            return "ending"
+        case Closure():
+            return "closure"
+        case Start():
+            return "start"
+        case _:
+            assert_never(record)
+
+
+def encode(record: Record) -> str:
+    """A record as one line of ASCII JSON."""
+    match record:
+        case Intent():
+            fields = _intent(record)
+        case Ending():
+            fields = _ending(record)
+        case Closure():
+            fields = {"exchange": record.exchange_id, "at": timestamp(record.at), "writer": record.writer}
+        case Start():
+            fields = _start(record)
+        case _:
+            assert_never(record)
+    return _to_json(fields)
+
+
+def decode(kind: str, text: str) -> Record:
+    """The record behind what :func:`encode` wrote.
+
+    Raises:
+        UnreadableRecord: another kind, not JSON, or a field missing or of an unknown value.
+    """
+    try:
+        reader = _Reader(json.loads(text))
+        return _READERS[kind](reader)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # "from None": the original would quote the record.
+        raise UnreadableRecord("not a record of this version") from None
+
+
+def _text(value: str | None) -> str | None:
+    return value if value is None or len(value) <= MAX_TEXT else value[:MAX_TEXT] + _CUT
+
+
+def _digits(number: NHSNumber | None) -> str | None:
+    return None if number is None else number.digits
+
+
+def _without_defaults(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if value is not None and value is not False and value != []}
+
+
+def _request(request: RequestFacts) -> Fields:
+    return _without_defaults(
+        {
+            "address": request.address,
+            "username": _text(request.username),
+            "cn": _text(request.common_name),
+            "service": None if request.service is None else request.service.value,
+            "action": _text(request.action),
+            "message": _text(request.message_id),
+            "tracking": _text(request.tracking_id),
+            "identity": [[_text(item.type), _text(item.uri)] for item in request.audit_ids],
+            "method": None if request.method is None else request.method.value,
+            "ods": None if request.ods_code is None else _text(request.ods_code.code),
+            "sender": _text(request.sender_address),
+            "from": _text(request.from_address),
+            "nhs_number": _digits(request.nhs_number),
+            "signed": request.signed,
+            "repeated": request.repeated,
+            "decoded": request.decoded,
+        }
+    )
+
+
+def _intent(intent: Intent) -> Fields:
+    author = intent.author
+    return _without_defaults(
+        {
+            "exchange": intent.exchange_id,
+            "at": timestamp(intent.at),
+            "request": _request(intent.request),
+            "asid": intent.asid.value,
+            "author": None if author is None else [author.role_profile, author.user, author.role],
+        }
+    )
+
+
+def _ending(ending: Ending) -> Fields:
+    fault = ending.fault
+    return _without_defaults(
+        {
+            "exchange": ending.exchange_id,
+            "at": timestamp(ending.at),
+            "ending": ending.kind.value,
+            "ms": ending.duration_ms,
+            "source": ending.source.value,
+            "request": None if ending.request is None else _request(ending.request),
+            "response": None if ending.response_code is None else ending.response_code.value,
+            "code": ending.wire_code,
+            "fault": None
+            if fault is None
+            else [fault.faultcode.value, fault.error_code.value, fault.error_id, fault.rule],
+            "reason": ending.reason or None,
+            "reply_message": ending.reply_message_id,
+            "spine": [[ids.interaction, list(ids.sent), list(ids.received)] for ids in ending.spine],
+            "patient": _patient(ending.patient) or None,
+        }
+    )
+
+
+def _patient(patient: PatientFacts) -> Fields:
+    return _without_defaults(
+        {
+            "nhs_number": _digits(patient.nhs_number),
+            "evidence": None if patient.evidence is None else patient.evidence.value,
+            "superseded": patient.superseded,
+            "sensitive": patient.sensitive,
+            "name_contradiction": patient.name_contradiction,
+            "repairs": [[repair.field, repair.action] for repair in patient.repairs],
+        }
+    )
+
+
+def _start(start: Start) -> Fields:
+    return {
+        "at": timestamp(start.at),
+        "version": start.version,
+        "environment": start.environment,
+        "settings": start.settings_hash,
+        "reference_data": [list(item) for item in start.reference_data],
+    }
+
+
+class _Reader:
+    """One JSON object, read field by field with the type that is expected; anything else is a ``TypeError``."""
+
+    def __init__(self, fields: object) -> None:
+        if not isinstance(fields, dict):
+            raise TypeError
+        self._fields = fields
+
+    def text(self, name: str) -> str:
+        return _as_text(self._fields[name])
+
+    def maybe(self, name: str) -> str | None:
+        value = self._fields.get(name)
+        return None if value is None else _as_text(value)
+
+    def flag(self, name: str) -> bool:
+        return self._fields.get(name, False) is True
+
+    def has(self, name: str) -> bool:
+        return name in self._fields
+
+    def number(self, name: str) -> int:
+        value = self._fields[name]
+        if not isinstance(value, int):
+            raise TypeError
+        return value
+
+    def moment(self, name: str) -> datetime:
+        return datetime.fromisoformat(self.text(name))
+
+    def rows(self, name: str) -> list[list[object]]:
+        value = self._fields.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+            raise TypeError
+        return value
+
+    def texts(self, name: str) -> list[str] | None:
+        value = self._fields.get(name)
+        return None if value is None else list(_as_texts(value))
+
+    def inner(self, name: str) -> "_Reader | None":
+        value = self._fields.get(name)
+        return None if value is None else _Reader(value)
+
+
+def _as_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _as_texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(_as_text(item) for item in value)
+
+
+def _number(text: str | None) -> NHSNumber | None:
+    return None if text is None else NHSNumber(text)
+
+
+def _read_request(reader: _Reader) -> RequestFacts:
+    service, ods_code = reader.maybe("service"), reader.maybe("ods")
+    return RequestFacts(
+        address=reader.text("address"),
+        username=reader.maybe("username"),
+        common_name=reader.maybe("cn"),
+        service=None if service is None else Service(service),
+        action=reader.maybe("action"),
+        message_id=reader.maybe("message"),
+        tracking_id=reader.maybe("tracking"),
+        audit_ids=tuple(AuditId(_as_text(kind), _as_text(uri)) for kind, uri in reader.rows("identity")),
+        method=AccessMethod(reader.number("method")) if reader.has("method") else None,
+        ods_code=None if ods_code is None else ODSCode(ods_code),
+        sender_address=reader.maybe("sender"),
+        from_address=reader.maybe("from"),
+        nhs_number=_number(reader.maybe("nhs_number")),
+        signed=reader.flag("signed"),
+        repeated=reader.flag("repeated"),
+        decoded=reader.flag("decoded"),
+    )
+
+
+def _read_intent(reader: _Reader) -> Intent:
+    author, request = reader.texts("author"), reader.inner("request")
+    if request is None:
+        raise KeyError
+    return Intent(
+        exchange_id=reader.text("exchange"),
+        at=reader.moment("at"),
+        request=_read_request(request),
+        asid=ASID(reader.text("asid")),
+        author=None if author is None else SpineAuthor(*author),
+    )
+
+
+def _read_ending(reader: _Reader) -> Ending:
+    request, patient, response = reader.inner("request"), reader.inner("patient"), reader.maybe("response")
+    return Ending(
+        exchange_id=reader.text("exchange"),
+        at=reader.moment("at"),
+        kind=EndingKind(reader.text("ending")),
+        duration_ms=reader.number("ms"),
+        source=Source(reader.text("source")),
+        request=None if request is None else _read_request(request),
+        response_code=None if response is None else ResponseCode(response),
+        wire_code=reader.maybe("code"),
+        fault=_read_fault(reader.texts("fault")),
+        reason=reader.maybe("reason") or "",
+        reply_message_id=reader.maybe("reply_message"),
+        spine=tuple(
+            ExchangeIds(_as_text(interaction), _as_texts(sent), _as_texts(received))
+            for interaction, sent, received in reader.rows("spine")
+        ),
+        patient=PatientFacts() if patient is None else _read_patient(patient),
+    )
+
+
+def _read_fault(fields: list[str] | None) -> FaultFacts | None:
+    if fields is None:
+        return None
+    faultcode, error_code, error_id, rule = fields
+    return FaultFacts(FaultCode(faultcode), ErrorCode(error_code), error_id, rule)
+
+
+def _read_patient(reader: _Reader) -> PatientFacts:
+    evidence = reader.maybe("evidence")
+    return PatientFacts(
+        nhs_number=_number(reader.maybe("nhs_number")),
+        evidence=None if evidence is None else Evidence(evidence),
+        superseded=reader.flag("superseded"),
+        sensitive=reader.flag("sensitive"),
+        name_contradiction=reader.flag("name_contradiction"),
+        repairs=tuple(Repair(_as_text(field), _as_text(action)) for field, action in reader.rows("repairs")),
+    )
+
+
+def _read_closure(reader: _Reader) -> Closure:
+    return Closure(reader.text("exchange"), reader.moment("at"), reader.text("writer"))
+
+
+def _read_start(reader: _Reader) -> Start:
+    return Start(
+        at=reader.moment("at"),
+        version=reader.text("version"),
+        environment=reader.text("environment"),
+        settings_hash=reader.text("settings"),
+        reference_data=tuple((_as_text(name), _as_text(digest)) for name, digest in reader.rows("reference_data")),
+    )
+
+
+_READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
+    "intent": _read_intent,
+    "ending": _read_ending,
+    "closure": _read_closure,
+    "start": _read_start,
+}

@@ -1,0 +1,161 @@
+"""The records of the audit trail: who asked what, what was asked of Spine, and how it ended.
+
+Records are facts in the words of the domain; how they are written down is :mod:`smsp_provider.audit.encoding`. They
+hold what names a person, so those that do mask their ``repr``. All moments are aware datetimes (SMSP-AUDIT-011).
+
+Source: SMSP-AUDIT-004, 006, 008, 009; audit-identity.md, the ids that the trail keeps.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
+from smsp_provider.domain.faults import ErrorCode, FaultCode
+from smsp_provider.domain.identifiers import ASID, ODSCode
+from smsp_provider.domain.masking import Masked
+from smsp_provider.domain.nhs_number import NHSNumber
+from smsp_provider.domain.outcomes import Evidence, Repair
+from smsp_provider.domain.response_codes import ResponseCode
+from smsp_provider.domain.service import Service
+from smsp_provider.domain.spine_answers import ExchangeIds
+
+__all__ = [
+    "Closure",
+    "Ending",
+    "EndingKind",
+    "FaultFacts",
+    "Intent",
+    "PatientFacts",
+    "Record",
+    "RequestFacts",
+    "Source",
+    "Start",
+]
+
+
+class Source(Enum):
+    """Where an answer came from (SMSP-AUDIT-006). There is no local store yet; one would be a member here."""
+
+    SPINE = "spine"
+    NONE = "none"
+
+
+class EndingKind(Enum):
+    """How an exchange ended: a business answer, a SOAP fault, or a fault because the provider itself broke."""
+
+    ANSWERED = "answered"
+    FAULT = "fault"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RequestFacts(Masked):
+    """What is known about a request when the record is made; a request refused early leaves most of it None.
+
+    ``address`` is the network address of the peer, ``common_name`` the CN of its TLS certificate. ``message_id`` and
+    ``tracking_id`` are as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's.
+    ``audit_ids`` are all ids of the audit identity, known kinds or not. ``signed`` tells of a verified signature,
+    ``repeated`` of a MessageID seen before, ``decoded`` of a payload that came in base64 or gzip.
+    """
+
+    address: str
+    username: str | None = None
+    common_name: str | None = None
+    service: Service | None = None
+    action: str | None = None
+    message_id: str | None = None
+    tracking_id: str | None = None
+    audit_ids: tuple[AuditId, ...] = ()
+    method: AccessMethod | None = None
+    ods_code: ODSCode | None = None
+    sender_address: str | None = None
+    from_address: str | None = None
+    nhs_number: NHSNumber | None = None
+    signed: bool = False
+    repeated: bool = False
+    decoded: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Intent(Masked):
+    """A query is about to leave: on record before it does. ``asid`` and ``author`` are what Spine will be told."""
+
+    exchange_id: str
+    at: datetime
+    request: RequestFacts
+    asid: ASID
+    author: SpineAuthor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultFacts:
+    """A fault as the caller gets it: ``error_id`` is the ErrorID, ``rule`` the broken requirement, no content."""
+
+    faultcode: FaultCode
+    error_code: ErrorCode
+    error_id: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PatientFacts(Masked):
+    """Whom the answer is about and how sure that is. ``superseded`` tells that the number asked for was replaced."""
+
+    nhs_number: NHSNumber | None = None
+    evidence: Evidence | None = None
+    superseded: bool = False
+    sensitive: bool = False
+    name_contradiction: bool = False
+    repairs: tuple[Repair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ending(Masked):
+    """How an exchange ended: on record before the answer leaves.
+
+    ``request`` is set when no :class:`Intent` went before (nothing was asked of Spine). ``wire_code`` is the configured
+    code of ``response_code``; ``reason`` names field, rule or event, never a value; ``reply_message_id`` is the
+    wsa:MessageID of the answer; ``spine`` holds the ids of every exchange with Spine, in order.
+    """
+
+    exchange_id: str
+    at: datetime
+    kind: EndingKind
+    duration_ms: int
+    source: Source = Source.NONE
+    request: RequestFacts | None = None
+    response_code: ResponseCode | None = None
+    wire_code: str | None = None
+    fault: FaultFacts | None = None
+    reason: str = ""
+    reply_message_id: str | None = None
+    spine: tuple[ExchangeIds, ...] = ()
+    patient: PatientFacts = PatientFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """An intent whose writer died before the ending: the outcome is unknown, the query may have reached Spine."""
+
+    exchange_id: str
+    at: datetime
+    writer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The provider started (SMSP-AUDIT-008): which build, with which configuration and reference data.
+
+    ``settings_hash`` and the values of ``reference_data`` (file name, hash) are SHA-256 in hexadecimal digits: two
+    starts that differ in them show that something was changed in between.
+    """
+
+    at: datetime
+    version: str
+    environment: str
+    settings_hash: str
+    reference_data: tuple[tuple[str, str], ...] = ()
+
+
+Record = Intent | Ending | Closure | Start

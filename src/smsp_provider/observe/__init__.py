@@ -1,0 +1,1 @@
+"""Listeners to operator events: structured logs without anything of a patient."""

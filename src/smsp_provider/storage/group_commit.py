@@ -1,0 +1,122 @@
+"""Group commit: many callers, one durable write, no thread of its own.
+
+A caller that finds nobody writing becomes the leader and writes everything that is pending; the others wait for the
+batch that holds their item. A leader writes one batch and then hands over to a waiting caller, so that nobody works for
+the others for long. A single caller writes its own item and never switches threads.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Generic, TypeVar
+
+__all__ = ["BatchFailed", "CommitTimeout", "GroupCommit"]
+
+T = TypeVar("T")
+
+
+class CommitTimeout(Exception):
+    """The batch did not end within the bound; whether the item was written is not known."""
+
+
+class BatchFailed(Exception):
+    """The batch was not written; ``cause`` is what the writing raised (one exception for all callers of the batch)."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(type(cause).__name__)
+        self.cause = cause
+
+
+class _State(Enum):
+    PENDING = auto()
+    WRITING = auto()
+    LEAD = auto()
+    DONE = auto()
+    FAILED = auto()
+
+
+class _Ticket(Generic[T]):
+    """A caller's place: ``turn`` is locked until the caller has something to do or to know."""
+
+    __slots__ = ("error", "item", "state", "turn")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.state = _State.PENDING
+        self.error: BaseException | None = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
+
+
+class GroupCommit(Generic[T]):
+    """Hands items to ``write`` in batches, in the order in which they came.
+
+    ``write`` is never run by two threads at once and returns only when the whole batch is durable; when it raises,
+    every caller of that batch is told. ``wait_s`` bounds how long a caller waits for others, in seconds.
+    """
+
+    def __init__(self, write: Callable[[Sequence[T]], None], *, wait_s: float) -> None:
+        self._write = write
+        self._wait_s = wait_s
+        self._mutex = threading.Lock()
+        self._pending: list[_Ticket[T]] = []
+        self._writing = False
+
+    def submit(self, item: T) -> None:
+        """Return when the item is durable.
+
+        Raises:
+            CommitTimeout: others were writing for too long.
+            BatchFailed: ``write`` raised for the batch of this item.
+        """
+        ticket = _Ticket(item)
+        with self._mutex:
+            self._pending.append(ticket)
+            leads = not self._writing
+            self._writing = True
+        if not leads:
+            leads = self._await_turn(ticket)
+        if leads:
+            self._lead()
+        if ticket.error is not None:
+            raise BatchFailed(ticket.error)
+
+    def _await_turn(self, ticket: _Ticket[T]) -> bool:
+        """Wait until the item is written, failed, or this caller is to lead (True)."""
+        if not ticket.turn.acquire(timeout=self._wait_s):
+            with self._mutex:
+                if ticket.state is _State.PENDING:
+                    # Withdrawn before any leader took it: it certainly is not written.
+                    self._pending.remove(ticket)
+                    raise CommitTimeout
+                if ticket.state is _State.WRITING:
+                    raise CommitTimeout
+                if ticket.state is _State.LEAD:
+                    # Chosen in the very moment of giving up: take the turn, somebody has to.
+                    ticket.turn.acquire()
+        return ticket.state is _State.LEAD
+
+    def _lead(self) -> None:
+        with self._mutex:
+            batch, self._pending = self._pending, []
+            for ticket in batch:
+                ticket.state = _State.WRITING
+        error: BaseException | None = None
+        try:
+            self._write([ticket.item for ticket in batch])
+        except BaseException as caught:  # noqa: BLE001 - kept for every caller of the batch, none may wait for ever
+            error = caught
+        with self._mutex:
+            for ticket in batch:
+                ticket.error = error
+                ticket.state = _State.DONE if error is None else _State.FAILED
+            if self._pending:
+                successor = self._pending[0]
+                successor.state = _State.LEAD
+                successor.turn.release()
+            else:
+                self._writing = False
+        for ticket in batch:
+            ticket.turn.release()
+        if error is not None and not isinstance(error, Exception):
+            raise error

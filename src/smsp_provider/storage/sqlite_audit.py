@@ -1,0 +1,245 @@
+"""The audit trail in one SQLite file, written by many threads of several processes.
+
+Source: SMSP-AUDIT-001, 004, 009, 011; safety.md section 5; serving.md section 4 (group commit).
+"""
+
+import errno
+import os
+import sqlite3
+import threading
+import uuid
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from smsp_provider.audit.encoding import UnreadableRecord, decode, encode, kind_of, timestamp
+from smsp_provider.audit.events import Closure, Ending, Intent, Record, Start
+from smsp_provider.audit.trail import AuditUnavailable, Entry
+from smsp_provider.engine.ports import Clock
+from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
+from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer
+from smsp_provider.storage.writer_lock import WriterLock
+
+__all__ = ["SqliteAuditTrail"]
+
+_INSERT: Final = "INSERT INTO record (writer, kind, exchange, at, body) VALUES (?, ?, ?, ?, ?)"
+_OPEN_INTENTS: Final = (
+    "SELECT exchange FROM record AS intent WHERE seq > ? AND writer = ? AND kind = 'intent' AND NOT EXISTS"
+    " (SELECT 1 FROM record WHERE exchange = intent.exchange AND kind IN ('ending', 'closure'))"
+)
+_UNENDED: Final = "SELECT id, token, after FROM writer WHERE id NOT IN (SELECT writer FROM writer_end)"
+
+Row = tuple[str, str | None, str, str]
+"""kind, exchange, at, body."""
+
+
+class SqliteAuditTrail:
+    """Keeps the records at ``path``, whose directory is the trail's own (0700, files 0600).
+
+    Durable as ``synchronous`` says, within a few times ``wait_s`` seconds, or :class:`AuditUnavailable`. The file is
+    opened by the first call, and again by each process after a fork. ``close_session`` ends this process's part in it.
+    """
+
+    def __init__(
+        self, path: Path, clock: Clock, *, synchronous: Synchronous = Synchronous.FULL, wait_s: float = 3.0
+    ) -> None:
+        self._path = path
+        self._locks = path.with_name(path.name + "-writers")
+        self._clock = clock
+        self._synchronous = synchronous
+        self._wait_s = wait_s
+        self._begin()
+        _trails.add(self)
+
+    def _begin(self) -> None:
+        """The state of one process: nothing is open yet."""
+        self._connection: sqlite3.Connection | None = None
+        self._lock: WriterLock | None = None
+        self._writer = 0
+        self._inode: int | None = None
+        self._guard = threading.RLock()
+        # A commit may wait for another process, and a caller for the batch before its own: hence more than wait_s.
+        self._group: GroupCommit[Row] = GroupCommit(self._write, wait_s=3 * self._wait_s)
+
+    def leave_behind(self) -> None:
+        """In a forked child: what was open belongs to the parent. SQLite forbids even closing a connection here.
+
+        Called by the hook at the end of this module; nobody else needs it.
+        """
+        if self._connection is not None:
+            _left_behind.append(self._connection)
+        if self._lock is not None:
+            self._lock.release()
+        self._begin()
+
+    def open(self) -> None:
+        """Open the file now rather than at the first record, so that an unsafe one stops the start.
+
+        Raises:
+            StorageUnsafe: it must not hold an audit trail as it is.
+            AuditUnavailable: it cannot be opened.
+        """
+        try:
+            with self._guard:
+                self._connected()
+        except (sqlite3.Error, OSError) as error:
+            raise AuditUnavailable(_reason(error)) from None
+
+    def open_intent(self, intent: Intent) -> None:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.open_intent`."""
+        self._append(intent, intent.exchange_id)
+
+    def close(self, ending: Ending) -> None:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.close`."""
+        self._append(ending, ending.exchange_id)
+
+    def record_start(self, start: Start) -> None:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.record_start`."""
+        self._append(start, None)
+
+    def recover(self) -> int:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.recover`."""
+        try:
+            with self._guard:
+                self._connected()
+            with closing(connect_writer(self._path, self._synchronous, wait_s=self._wait_s)) as connection:
+                writers = connection.execute(_UNENDED).fetchall()
+                return sum(self._recover_writer(connection, *writer) for writer in writers)
+        except (sqlite3.Error, OSError, StorageUnsafe) as error:
+            raise AuditUnavailable(_reason(error)) from None
+
+    def read(self, *, exchange_id: str | None = None, after: int = 0) -> Iterator[Entry]:
+        """See :meth:`smsp_provider.audit.trail.AuditReader.read`."""
+        where, values = ("", (after,)) if exchange_id is None else (" AND exchange = ?", (after, exchange_id))
+        query = f"SELECT seq, token, kind, body FROM record JOIN writer ON writer.id = writer WHERE seq > ?{where}"  # noqa: S608 - the only variable part is one of the two constants above
+        try:
+            with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
+                for seq, token, kind, body in connection.execute(query + " ORDER BY seq", values):
+                    yield Entry(seq, token, decode(kind, body))
+        except (sqlite3.Error, StorageUnsafe, UnreadableRecord) as error:
+            raise AuditUnavailable(_reason(error)) from None
+
+    def close_session(self) -> None:
+        """End this process's part: what it left open counts as left behind at the next :meth:`recover`."""
+        with self._guard:
+            if self._connection is not None:
+                self._connection.close()
+            if self._lock is not None:
+                self._lock.release()
+            self._begin()
+
+    def _append(self, record: Record, exchange_id: str | None) -> None:
+        row = (kind_of(record), exchange_id, timestamp(record.at), encode(record))
+        try:
+            self._group.submit(row)
+        except CommitTimeout:
+            raise AuditUnavailable("the commit did not end in time") from None
+        except BatchFailed as failure:
+            raise AuditUnavailable(_reason(failure.cause)) from None
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        """One durable transaction; run by one thread at a time."""
+        with self._guard:
+            connection = self._connected()
+            try:
+                self._insert(connection, rows)
+            except BaseException as error:
+                self._after_failure(connection, error)
+                raise
+
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        if len(rows) == 1:
+            connection.execute(_INSERT, (self._writer, *rows[0]))
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(_INSERT, [(self._writer, *row) for row in rows])
+        connection.execute("COMMIT")
+
+    def _after_failure(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Leave no transaction open; after anything but a lock held elsewhere start from a new connection."""
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+            self._connection = None
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        # A file that was moved away or replaced would still take records, and nobody would ever see them.
+        if self._inode is not None and self._path.stat().st_ino != self._inode:
+            raise StorageUnsafe("the file of the audit trail was replaced while in use")
+        if self._connection is None:
+            connection = connect_writer(self._path, self._synchronous, wait_s=self._wait_s)
+            try:
+                self._register(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._inode = connection, self._path.stat().st_ino
+        return self._connection
+
+    def _register(self, connection: sqlite3.Connection) -> None:
+        """Enter this process as a writer, after its lock is held: no recovery may take it for dead."""
+        if self._lock is None:
+            self._lock = WriterLock.take(self._locks, str(uuid.uuid4()).upper())
+        if self._lock is None:
+            raise StorageUnsafe("a new writer's lock is held by somebody else")
+        connection.execute(
+            "INSERT OR IGNORE INTO writer (token, pid, at, after)"
+            " VALUES (?, ?, ?, (SELECT coalesce(max(seq), 0) FROM record))",
+            (self._lock.token, os.getpid(), timestamp(self._clock.now())),
+        )
+        (self._writer,) = connection.execute("SELECT id FROM writer WHERE token = ?", (self._lock.token,)).fetchone()
+
+    def _recover_writer(self, connection: sqlite3.Connection, writer: int, token: str, after: int) -> int:
+        lock = WriterLock.take(self._locks, token)
+        if lock is None:
+            return 0
+        now = self._clock.now()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            # Somebody else may have recovered it between the list and the lock.
+            if connection.execute("SELECT 1 FROM writer_end WHERE writer = ?", (writer,)).fetchone() is not None:
+                closures = []
+            else:
+                open_intents = connection.execute(_OPEN_INTENTS, (after, writer)).fetchall()
+                closures = [Closure(exchange, now, token) for (exchange,) in open_intents]
+                connection.execute("INSERT INTO writer_end (writer, at) VALUES (?, ?)", (writer, timestamp(now)))
+            connection.executemany(
+                _INSERT, [(self._writer, kind_of(c), c.exchange_id, timestamp(now), encode(c)) for c in closures]
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            lock.release()
+            raise
+        lock.discard()
+        return len(closures)
+
+
+_trails: "weakref.WeakSet[SqliteAuditTrail]" = weakref.WeakSet()
+_left_behind: list[sqlite3.Connection] = []
+"""Connections of a parent process, kept so that the garbage collector does not close them either."""
+
+
+def _after_fork() -> None:
+    for trail in list(_trails):
+        trail.leave_behind()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _reason(error: BaseException) -> str:
+    """A word for what happened: SQLite's or the system's own name of the error, or our own fixed text."""
+    match error:
+        case StorageUnsafe() | UnreadableRecord():
+            return str(error)
+        case sqlite3.Error():
+            return getattr(error, "sqlite_errorname", None) or type(error).__name__
+        case OSError():
+            return errno.errorcode.get(error.errno or 0, "EUNKNOWN")
+        case _:
+            return type(error).__name__

@@ -1,0 +1,155 @@
+"""Records as text and back."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from smsp_provider.audit.encoding import MAX_TEXT, UnreadableRecord, decode, encode, kind_of, timestamp
+from smsp_provider.audit.events import (
+    Closure,
+    Ending,
+    EndingKind,
+    FaultFacts,
+    Intent,
+    PatientFacts,
+    Record,
+    RequestFacts,
+    Source,
+    Start,
+)
+from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
+from smsp_provider.domain.faults import ErrorCode, FaultCode
+from smsp_provider.domain.identifiers import ASID, OID, ODSCode
+from smsp_provider.domain.nhs_number import NHSNumber
+from smsp_provider.domain.outcomes import Evidence, Repair
+from smsp_provider.domain.response_codes import ResponseCode
+from smsp_provider.domain.service import Service
+from smsp_provider.domain.spine_answers import ExchangeIds
+
+AT = datetime(2026, 3, 1, 12, 30, 15, 250, tzinfo=UTC)
+NUMBER = NHSNumber("9434765919")
+REQUEST = RequestFacts(
+    address="192.0.2.7",
+    username="client-system",
+    common_name="client.example",
+    service=Service.GET_PATIENT_DETAILS,
+    action="urn:nhs-itk:services:201005:getPatientDetails-v1-0",
+    message_id="urn:uuid:0b9d8f4e-6f0c-4a7e-9a33-0c2f4f9f9b11",
+    tracking_id="1C5A5A4E-9E5B-4A61-9A5C-0D9C5C4F1A10",
+    audit_ids=(AuditId(OID.ITK_IDENTITY, "urn:nhs-uk:identity:ods:X99:ward"), AuditId("1.2.3", "unknown kind")),
+    method=AccessMethod.SMARTCARD,
+    ods_code=ODSCode("X99"),
+    sender_address="urn:nhs-uk:addressing:ods:X99:system",
+    from_address="http://client.example/",
+    nhs_number=NUMBER,
+    signed=True,
+    repeated=True,
+    decoded=True,
+)
+INTENT = Intent("E1", AT, REQUEST, ASID("200000000115"), SpineAuthor("100", "200", "S0080:G0450:R5080"))
+ENDING = Ending(
+    exchange_id="E1",
+    at=AT,
+    kind=EndingKind.ANSWERED,
+    duration_ms=210,
+    source=Source.SPINE,
+    response_code=ResponseCode.SUCCESS,
+    wire_code="SMSP-0000",
+    reason="all is well",
+    reply_message_id="R1",
+    spine=(ExchangeIds("QUPA_IN000008UK02", ("S1", "S2"), ("A1",)), ExchangeIds("QUPA_IN000011UK02", ("S3",))),
+    patient=PatientFacts(NUMBER, Evidence.TRACE, True, True, True, (Repair("Person.Name", "cut"),)),
+)
+FAULT = Ending(
+    exchange_id="E2",
+    at=AT,
+    kind=EndingKind.CRASHED,
+    duration_ms=0,
+    request=RequestFacts("192.0.2.7"),
+    fault=FaultFacts(FaultCode.SERVER, ErrorCode.PROVIDER_FAILURE, "ID1", "WS-FLT-01"),
+)
+RECORDS: tuple[Record, ...] = (
+    INTENT,
+    replace(INTENT, author=None, request=RequestFacts("192.0.2.7")),
+    ENDING,
+    FAULT,
+    Closure("E3", AT, "W1"),
+    Start(AT, "0.1.0", "sandbox", "ab" * 32, (("codes.toml", "cd" * 32),)),
+)
+
+
+@pytest.mark.rule("SMSP-AUDIT-004", "SMSP-AUDIT-006", "SMSP-AUDIT-008", "SMSP-AUDIT-009")
+@pytest.mark.parametrize("record", RECORDS, ids=kind_of)
+def test_a_record_comes_back_as_it_was(record: Record) -> None:
+    assert decode(kind_of(record), encode(record)) == record
+
+
+@pytest.mark.rule("SMSP-AUDIT-004")
+def test_the_text_of_a_chain_holds_every_id_that_must_be_linked() -> None:
+    text = encode(INTENT) + encode(ENDING)
+    for linked in (
+        *(REQUEST.message_id, REQUEST.tracking_id, "urn:nhs-uk:identity:ods:X99:ward", "unknown kind", "X99"),
+        *("S1", "S2", "S3", "A1", "100", "200", "S0080:G0450:R5080", "200000000115", "R1"),
+    ):
+        assert f'"{linked}"' in text
+
+
+@pytest.mark.rule("SMSP-AUDIT-011")
+def test_a_moment_is_written_in_utc_and_says_so() -> None:
+    summer = datetime(2026, 7, 1, 1, 0, tzinfo=timezone(timedelta(hours=1)))
+    assert timestamp(summer) == "2026-07-01T00:00:00.000000Z"
+    assert json.loads(encode(replace(INTENT, at=summer)))["at"] == "2026-07-01T00:00:00.000000Z"
+
+
+@pytest.mark.rule("SMSP-AUDIT-011")
+def test_a_moment_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        timestamp(AT.replace(tzinfo=None))
+
+
+def test_what_a_client_sent_cannot_make_a_record_large_or_unwritable() -> None:
+    hostile = RequestFacts("192.0.2.7", username="x" * 70_000, action="\ud800\x00é", message_id="y" * MAX_TEXT)
+    text = encode(replace(FAULT, request=hostile))
+    assert len(text.encode("ascii")) < 3 * MAX_TEXT
+    read = decode("ending", text)
+    assert isinstance(read, Ending)
+    assert read.request is not None
+    assert read.request.username == "x" * MAX_TEXT + "[cut]"
+    assert read.request.message_id == "y" * MAX_TEXT
+    assert read.request.action == "\ud800\x00é"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("intent", "not json"),
+        ("intent", "[]"),
+        ("intent", "{}"),
+        ("other", encode(INTENT)),
+        ("ending", encode(INTENT)),
+        ("intent", encode(INTENT).replace("9434765919", "9434765918")),
+        ("intent", encode(INTENT).replace('"200000000115"', "200000000115")),
+        ("intent", encode(INTENT).replace('"author":["100",', '"author":[')),
+        ("ending", encode(ENDING).replace('"spine":[[', '"spine":[["",')),
+        ("ending", encode(ENDING).replace('"ms":210', '"ms":"210"')),
+        ("ending", encode(ENDING).replace('"spine":[', '"spine":[1,')),
+        ("ending", encode(FAULT).replace('"fault":[', '"fault":["x",')),
+        ("ending", encode(ENDING).replace('["S1","S2"]', '"S1"')),
+    ],
+    ids=range(13),
+)
+def test_anything_else_is_refused_without_being_quoted(kind: str, text: str) -> None:
+    with pytest.raises(UnreadableRecord) as caught:
+        decode(kind, text)
+    assert str(caught.value) == "not a record of this version"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.rule("IFC-LOG-02")
+def test_a_record_does_not_show_what_it_holds() -> None:
+    for record in (INTENT, ENDING, FAULT):
+        assert repr(record) == f"<{type(record).__name__}>"
+        assert "9434765919" not in f"{record} {record.request} {getattr(record, 'patient', '')}"
