@@ -1,0 +1,1 @@
+"""What Spine speaks: messages built and read, without any I/O."""

@@ -1,0 +1,194 @@
+"""Reads what Spine answered to a synchronous query: envelope, wrapper, reasons, patients; or the fault instead.
+
+Spine's answers are not always valid against their own schemas, so they are read for what they say: any prefix, any
+version code, any wrapper in the body, several issues in one reason. Whether an answer belongs to its question is found
+out here (the references) and judged elsewhere (the gate).
+
+Source: HL7 V3 pack (pds-hl7v3.md, sections 7 to 10).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from smsp_provider.domain.failures import Refused, Unreadable
+from smsp_provider.domain.person import PatientRecord
+from smsp_provider.domain.spine_answers import Acknowledgement, DetectedIssue, ExchangeIds, Reference, SpineAnswer
+from smsp_provider.spine.hl7v3.fault import fault_codes
+from smsp_provider.spine.hl7v3.interactions import ANSWERS, REFUSALS, Interaction
+from smsp_provider.spine.hl7v3.query import MessageIds
+from smsp_provider.spine.hl7v3.record import read_record
+from smsp_provider.xmlcore.names import HL7, SOAP11, WSA_SPINE
+from smsp_provider.xmlcore.parse import MalformedXML, local_name, parse
+
+__all__ = ["Question", "read_answer"]
+
+_H: Final = f"{{{HL7}}}"
+_ENVELOPE: Final = f"{{{SOAP11}}}Envelope"
+_HEADER: Final = f"{{{SOAP11}}}Header"
+_BODY: Final = f"{{{SOAP11}}}Body"
+_MESSAGE_ID: Final = f"{{{WSA_SPINE}}}MessageID"
+_RELATES_TO: Final = f"{{{WSA_SPINE}}}RelatesTo"
+_MESSAGES: Final = frozenset(f"{_H}{name}" for name in ANSWERS)
+
+_ID: Final = f"{_H}id"
+_CODE: Final = f"{_H}code"
+_QUALIFIER: Final = f"{_H}qualifier"
+_ACKNOWLEDGEMENT: Final = f"{_H}acknowledgement"
+_ACKNOWLEDGEMENT_DETAIL: Final = f"{_H}acknowledgementDetail"
+_MESSAGE_REF: Final = f"{_H}messageRef"
+_CONTROL_ACT: Final = f"{_H}ControlActEvent"
+_REASON: Final = f"{_H}reason"
+_ISSUE: Final = f"{_H}justifyingDetectedIssueEvent"
+_SUBJECT: Final = f"{_H}subject"
+_PATIENT_ROLE: Final = f"{_H}patientRole"
+_QUERY_ACK: Final = f"{_H}queryAck"
+_QUERY_RESPONSE_CODE: Final = f"{_H}queryResponseCode"
+
+_QUERY_OK: Final = "OK"
+_LIMITED: Final = frozenset({"5", "9"})
+"""PDS answered, but left data out because the record is sensitive."""
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9:-]{1,64}")
+_PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_UNKNOWN: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an answer is read against: the interaction asked, the ids of its message, all ids sent for the query."""
+
+    interaction: Interaction
+    ids: MessageIds
+    sent: tuple[str, ...]
+
+
+def read_answer(document: bytes, question: Question) -> SpineAnswer:
+    """The answer in a whole SOAP message.
+
+    ``references`` holds every RelatesTo and every messageRef found, and one without a finding where there is none.
+    A refusing message that calls itself accepted is still a refusal.
+
+    Raises:
+        Refused: a SOAP fault, with Spine's error codes.
+        Unreadable: not UTF-8, not XML, not SOAP 1.1, another interaction than the one that answers, or no
+            acknowledgement that could be understood. Nothing of the answer is quoted.
+    """
+    header, body = _envelope(document)
+    message = next((element for element in body.iter() if element.tag in _MESSAGES), None)
+    if message is None:
+        raise _without_message(body)
+    name = local_name(message)
+    if name != question.interaction.answer and name not in REFUSALS:
+        raise Unreadable("the answer is another interaction than the one expected")
+    acknowledgement, message_refs, details = _acknowledgement(message)
+    if name in REFUSALS and acknowledgement is Acknowledgement.ACCEPTED:
+        acknowledgement = Acknowledgement.ERROR
+    control_act = message.find(_CONTROL_ACT)
+    issues = (*_issues(control_act), *details)
+    relates_to = [(element.text or "").strip() for element in _children(header, _RELATES_TO)]
+    return SpineAnswer(
+        references=(
+            *_references("RelatesTo", question.ids.soap, relates_to),
+            *_references("messageRef", question.ids.hl7, message_refs),
+        ),
+        acknowledgement=acknowledgement,
+        query_ok=_query_ok(control_act),
+        issues=issues,
+        records=_records(control_act, limited=any(issue.code in _LIMITED for issue in issues)),
+        exchange=ExchangeIds(question.interaction.request, question.sent, _received(header, message)),
+    )
+
+
+def _envelope(document: bytes) -> tuple[etree._Element | None, etree._Element]:
+    try:
+        root = parse(document)
+    except MalformedXML as error:
+        raise Unreadable(f"the answer cannot be read: {error.reason}") from None
+    if root.tag != _ENVELOPE:
+        raise Unreadable("the answer is not a SOAP 1.1 envelope")
+    bodies = root.findall(_BODY)
+    if len(bodies) != 1:
+        raise Unreadable("the answer has no single SOAP body")
+    return root.find(_HEADER), bodies[0]
+
+
+def _without_message(body: etree._Element) -> Refused | Unreadable:
+    codes = fault_codes(body)
+    if codes is None:
+        return Unreadable("the answer holds no known interaction")
+    return Refused("Spine answered with a SOAP fault", codes)
+
+
+def _children(parent: etree._Element | None, tag: str) -> Iterator[etree._Element]:
+    return iter(()) if parent is None else parent.iterchildren(tag)
+
+
+def _acknowledgement(message: etree._Element) -> tuple[Acknowledgement, list[str], tuple[DetectedIssue, ...]]:
+    """The type, the messages it refers to, and its details as issues without a qualifier."""
+    acknowledgements = message.findall(_ACKNOWLEDGEMENT)
+    if len(acknowledgements) != 1:
+        raise Unreadable("the answer has no single acknowledgement")
+    try:
+        kind = Acknowledgement(acknowledgements[0].get("typeCode"))
+    except ValueError:
+        raise Unreadable("the acknowledgement has an unknown type") from None
+    references: list[str] = []
+    details: list[DetectedIssue] = []
+    for child in acknowledgements[0]:
+        if child.tag == _MESSAGE_REF:
+            references.extend(element.get("root", "") for element in child.iterchildren(_ID))
+        elif child.tag == _ACKNOWLEDGEMENT_DETAIL:
+            details.extend(DetectedIssue(_plain_code(code)) for code in child.iterchildren(_CODE))
+    return kind, references, tuple(details)
+
+
+def _references(name: str, expected: str, found: list[str]) -> Iterator[Reference]:
+    if not found:
+        yield Reference(name, expected, None)
+    for value in found:
+        yield Reference(name, expected, value)
+
+
+def _issues(control_act: etree._Element | None) -> Iterator[DetectedIssue]:
+    for reason in _children(control_act, _REASON):
+        for event in reason.iter(_ISSUE):
+            for code in event.iterchildren(_CODE):
+                qualifier = code.find(_QUALIFIER)
+                yield DetectedIssue(_plain_code(code), qualifier.get("code", "") if qualifier is not None else "")
+
+
+def _plain_code(element: etree._Element) -> str:
+    """The code, or ``unknown`` for anything else than a short plain one: codes are logged and audited."""
+    code = element.get("code", "").strip()
+    return code if _PLAIN_CODE.fullmatch(code) else _UNKNOWN
+
+
+def _query_ok(control_act: etree._Element | None) -> bool:
+    codes = [
+        code.get("code")
+        for query_ack in _children(control_act, _QUERY_ACK)
+        for code in query_ack.iterchildren(_QUERY_RESPONSE_CODE)
+    ]
+    return codes == [_QUERY_OK]
+
+
+def _records(control_act: etree._Element | None, *, limited: bool) -> tuple[PatientRecord, ...]:
+    """All patients, in message order, by child steps from the control act."""
+    return tuple(
+        read_record(patient_role, limited=limited)
+        for subject in _children(control_act, _SUBJECT)
+        for match in subject
+        for inner in match.iterchildren(_SUBJECT)
+        for patient_role in inner.iterchildren(_PATIENT_ROLE)
+    )
+
+
+def _received(header: etree._Element | None, message: etree._Element) -> tuple[str, ...]:
+    """The answer's own ids for the audit trail: of its envelope and of its message, where they look like ids."""
+    found = [(element.text or "").strip() for element in _children(header, _MESSAGE_ID)]
+    found.extend(element.get("root", "") for element in message.iterchildren(_ID))
+    return tuple(value for value in found if _PLAIN_ID.fullmatch(value))
