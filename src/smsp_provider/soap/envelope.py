@@ -1,0 +1,110 @@
+"""The SOAP 1.1 envelope: header blocks and the one body child (WS-STD-01, WS-STD-03, WS-EXT-01 to 03)."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from lxml import etree
+
+from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, invalid_message
+from smsp_provider.domain.masking import Masked
+from smsp_provider.xmlcore.names import SOAP11, SOAP12, WSA, WSSE
+from smsp_provider.xmlcore.parse import MalformedXML, parse
+from smsp_provider.xmlcore.read import XML_SPACE
+
+__all__ = ["UNDERSTOOD_HEADERS", "SoapMessage", "check_must_understand", "read_soap"]
+
+_ENVELOPE: Final = f"{{{SOAP11}}}Envelope"
+_ENVELOPE_12: Final = f"{{{SOAP12}}}Envelope"
+_HEADER: Final = f"{{{SOAP11}}}Header"
+_BODY: Final = f"{{{SOAP11}}}Body"
+_FAULT: Final = f"{{{SOAP11}}}Fault"
+_MUST_UNDERSTAND: Final = f"{{{SOAP11}}}mustUnderstand"
+
+UNDERSTOOD_HEADERS: Final = frozenset(
+    {f"{{{WSA}}}{name}" for name in ("MessageID", "Action", "To", "From", "ReplyTo", "FaultTo", "RelatesTo")}
+    | {f"{{{WSSE}}}Security"}
+)
+"""The header blocks that transport.md gives a host behaviour for, in Clark notation."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SoapMessage(Masked):
+    """A SOAP message: its header blocks in document order (none where it has no header), and its one body child."""
+
+    header_blocks: tuple[etree._Element, ...]
+    body_child: etree._Element
+
+
+def read_soap(document: bytes) -> SoapMessage:
+    """Read a SOAP 1.1 message of exactly one body child.
+
+    Raises:
+        ToolkitFault: 1000 with faultcode Client: not acceptable XML, not SOAP, a part missing, doubled or out of its
+            place, or a fault where a request is expected; 1000 with faultcode VersionMismatch: a SOAP 1.2 envelope.
+    """
+    try:
+        root = parse(document)
+    except MalformedXML as error:
+        _refuse(f"The message cannot be read: {error.reason}")
+    if root.tag == _ENVELOPE_12:
+        raise ToolkitFault(
+            FaultCode.VERSION_MISMATCH,
+            ErrorCode.INVALID_MESSAGE,
+            "This endpoint speaks SOAP 1.1, the message is a SOAP 1.2 envelope",
+            rule="WS-STD-01",
+        )
+    if root.tag != _ENVELOPE:
+        _refuse("The message is not a soap:Envelope of SOAP 1.1")
+    header, body = _parts(root)
+    if len(body) != 1:
+        _refuse("The soap:Body is empty" if len(body) == 0 else "The soap:Body holds more than one element")
+    child = body[0]
+    if child.tag == _FAULT:
+        _refuse("The soap:Body holds a soap:Fault, not a request")
+    return SoapMessage(() if header is None else tuple(header), child)
+
+
+def _parts(root: etree._Element) -> tuple[etree._Element | None, etree._Element]:
+    """The header, which may be missing, and the body: one of each, in this order, and nothing else."""
+    header: etree._Element | None = None
+    body: etree._Element | None = None
+    for child in root:
+        if child.tag == _BODY:
+            if body is not None:
+                _refuse("The soap:Envelope holds more than one soap:Body")
+            body = child
+        elif child.tag == _HEADER:
+            if header is not None:
+                _refuse("The soap:Envelope holds more than one soap:Header", rule="WS-STD-03")
+            if body is not None:
+                _refuse("The soap:Header stands after the soap:Body", rule="WS-STD-03")
+            header = child
+        else:
+            _refuse("The soap:Envelope holds an element that is neither soap:Header nor soap:Body")
+    if body is None:
+        _refuse("The soap:Body is missing")
+    return header, body
+
+
+def check_must_understand(message: SoapMessage, understood: AbstractSet[str] = UNDERSTOOD_HEADERS) -> None:
+    """Refuse a header block that must be understood and is not; any other unknown block is ignored (WS-EXT-02).
+
+    ``understood`` holds tags in Clark notation.
+
+    Raises:
+        ToolkitFault: with faultcode MustUnderstand (WS-EXT-03). The block is not named: its name is the sender's text.
+    """
+    for block in message.header_blocks:
+        value = block.get(_MUST_UNDERSTAND)
+        if value is not None and value.strip(XML_SPACE) in ("1", "true") and block.tag not in understood:
+            raise ToolkitFault(
+                FaultCode.MUST_UNDERSTAND,
+                ErrorCode.INVALID_MESSAGE,
+                "A header block with mustUnderstand is not known here",
+                rule="WS-EXT-03",
+            )
+
+
+def _refuse(text: str, *, rule: str = "WS-STD-01") -> NoReturn:
+    raise invalid_message(text, rule=rule) from None

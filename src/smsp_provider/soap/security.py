@@ -1,0 +1,119 @@
+"""WS-Security in a request: the timestamp and the username (WS-SEC-04 to 07, WS-DSC-03, WS-DSC-04).
+
+Every breach is 3000 with the name of the element. A signature is noted and not verified.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Final, NoReturn
+
+from lxml import etree
+
+from smsp_provider.domain.faults import access_denied
+from smsp_provider.soap.envelope import SoapMessage
+from smsp_provider.xmlcore.names import WSSE, WSU, XMLDSIG
+from smsp_provider.xmlcore.read import leaf_text, only_child
+
+__all__ = ["SecurityFacts", "SecurityPolicy", "UsernamePolicy", "check_security"]
+
+_SECURITY: Final = f"{{{WSSE}}}Security"
+_TIMESTAMP: Final = f"{{{WSU}}}Timestamp"
+_CREATED: Final = f"{{{WSU}}}Created"
+_EXPIRES: Final = f"{{{WSU}}}Expires"
+_TOKEN: Final = f"{{{WSSE}}}UsernameToken"
+_USERNAME: Final = f"{{{WSSE}}}Username"
+_SIGNATURE: Final = f"{{{XMLDSIG}}}Signature"
+
+_INSTANT: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?Z")
+_MICROSECOND_DIGITS: Final = 6
+
+
+class UsernamePolicy(Enum):
+    """What the username is compared with; its presence is always required. The value is the word of the settings."""
+
+    REQUIRE_MATCH = "require-match"
+    """The common name of the TLS certificate (WS-SEC-07)."""
+    IGNORE = "ignore"
+    """Nothing: for local use."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityPolicy:
+    """``clock_skew`` is how far ahead of us a sender's clock may run (allowed for Created, never for Expires)."""
+
+    username: UsernamePolicy = UsernamePolicy.REQUIRE_MATCH
+    clock_skew: timedelta = timedelta(seconds=300)
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityFacts:
+    """What the security header says; both times aware, in UTC. ``signed``: a signature is there, unverified."""
+
+    username: str
+    created: datetime
+    expires: datetime
+    signed: bool
+
+
+def check_security(
+    message: SoapMessage, now: datetime, peer_common_name: str | None, policy: SecurityPolicy
+) -> SecurityFacts:
+    """Check the security header at the moment ``now`` (aware) against the certificate's common name.
+
+    Raises:
+        ToolkitFault: 3000, the first breach in the order Security, Timestamp, Created, Expires, UsernameToken.
+    """
+    blocks = [block for block in message.header_blocks if block.tag == _SECURITY]
+    if len(blocks) != 1:
+        _refuse("wsse:Security", "is missing" if not blocks else "is given more than once", rule="WS-SEC-04")
+    security = blocks[0]
+    timestamp = _one(security, _TIMESTAMP, "wsu:Timestamp", rule="WS-SEC-04")
+    created = _instant(timestamp, _CREATED, "wsu:Created", rule="WS-SEC-04")
+    expires = _instant(timestamp, _EXPIRES, "wsu:Expires", rule="WS-SEC-05")
+    if created > expires:
+        _refuse("wsu:Created", "lies after wsu:Expires", rule="WS-SEC-05")
+    if created - now > policy.clock_skew:
+        _refuse("wsu:Created", "lies in the future", rule="WS-SEC-04")
+    if expires < now:
+        _refuse("wsu:Expires", "has passed", rule="WS-SEC-06")
+    username = _username(security)
+    if policy.username is UsernamePolicy.REQUIRE_MATCH and username != peer_common_name:
+        _refuse("wsse:Username", "is not the common name of the client certificate", rule="WS-SEC-07")
+    signed = next(security.iterchildren(_SIGNATURE), None) is not None
+    return SecurityFacts(username, created, expires, signed)
+
+
+def _one(parent: etree._Element, tag: str, name: str, *, rule: str) -> etree._Element:
+    found = only_child(parent, tag)
+    if found is None:
+        _refuse(name, "is missing or given more than once", rule=rule)
+    return found
+
+
+def _instant(timestamp: etree._Element, tag: str, name: str, *, rule: str) -> datetime:
+    """A moment in UTC; fractions finer than a microsecond are cut off."""
+    match = _INSTANT.fullmatch(leaf_text(_one(timestamp, tag, name, rule=rule)))
+    if match is None:
+        _refuse(name, "is not a date and time in UTC ending in Z", rule="WS-DSC-03")
+    whole, fraction = match.groups()
+    try:
+        moment = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    except ValueError:
+        _refuse(name, "is not a real date and time", rule="WS-DSC-03")
+    if fraction is None:
+        return moment
+    return moment.replace(microsecond=int(fraction[:_MICROSECOND_DIGITS].ljust(_MICROSECOND_DIGITS, "0")))
+
+
+def _username(security: etree._Element) -> str:
+    token = _one(security, _TOKEN, "wsse:UsernameToken", rule="WS-DSC-04")
+    username = leaf_text(_one(token, _USERNAME, "wsse:Username", rule="WS-DSC-04"))
+    if not username:
+        _refuse("wsse:Username", "is empty", rule="WS-DSC-04")
+    return username
+
+
+def _refuse(name: str, problem: str, *, rule: str) -> NoReturn:
+    raise access_denied(f"{name} {problem}", rule=rule) from None

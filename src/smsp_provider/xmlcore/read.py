@@ -1,0 +1,30 @@
+"""Reading one level of a tree: the text of a leaf, the one child of a name. Child steps only, never descendants."""
+
+from typing import Final
+
+from lxml import etree
+
+__all__ = ["XML_SPACE", "leaf_text", "only_child"]
+
+XML_SPACE: Final = " \t\r\n"
+"""White space of XML 1.0; ``str.strip()`` without it would also take what other alphabets call a blank."""
+
+
+def leaf_text(element: etree._Element | None) -> str:
+    """The text of a leaf without outer white space; empty where the element is missing or holds elements.
+
+    Text with an element in its middle would be cut short without a word, so it is no text at all.
+    """
+    if element is None or len(element):
+        return ""
+    return (element.text or "").strip(XML_SPACE)
+
+
+def only_child(parent: etree._Element, tag: str) -> etree._Element | None:
+    """The one child with this tag (in Clark notation); None where there is none, and where there are several."""
+    found = None
+    for child in parent.iterchildren(tag):
+        if found is not None:
+            return None
+        found = child
+    return found
