@@ -1,0 +1,217 @@
+"""The leader writes for everybody, and nobody waits for ever."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
+
+
+def _run(callers: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=caller) for caller in callers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
+
+
+def test_a_single_caller_writes_in_its_own_thread() -> None:
+    writers: list[int] = []
+    group: GroupCommit[str] = GroupCommit(lambda _: writers.append(threading.get_ident()), wait_s=1)
+    for _ in range(3):
+        group.submit("item")
+    assert writers == [threading.get_ident()] * 3
+
+
+def test_callers_share_a_write_and_each_item_is_written_once_in_order() -> None:
+    batches: list[list[int]] = []
+
+    def write(items: Sequence[int]) -> None:
+        time.sleep(0.01)
+        batches.append(list(items))
+
+    group: GroupCommit[int] = GroupCommit(write, wait_s=30)
+
+    def caller(number: int) -> Callable[[], None]:
+        def run() -> None:
+            for turn in range(10):
+                item = number * 100 + turn
+                group.submit(item)
+                assert any(item in batch for batch in batches)
+
+        return run
+
+    _run([caller(number) for number in range(32)])
+    written = [item for batch in batches for item in batch]
+    assert sorted(written) == sorted(number * 100 + turn for number in range(32) for turn in range(10))
+    assert len(batches) < len(written) / 8
+    for number in range(32):
+        assert [item % 100 for item in written if item // 100 == number] == list(range(10))
+
+
+def test_a_failing_write_fails_every_caller_of_its_batch_and_no_other() -> None:
+    gate, entered = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+    broken = OSError("disk")
+
+    def write(items: Sequence[str]) -> None:
+        if "first" in items:
+            entered.set()
+            gate.wait(10)
+        elif "late" not in items:
+            raise broken
+
+    group: GroupCommit[str] = GroupCommit(write, wait_s=10)
+
+    def caller(item: str) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                group.submit(item)
+            except BatchFailed as error:
+                errors.append(error)
+
+        return run
+
+    first = threading.Thread(target=caller("first"))
+    first.start()
+    assert entered.wait(10)
+    others = [threading.Thread(target=caller(f"other-{number}")) for number in range(5)]
+    for thread in others:
+        thread.start()
+    _until(lambda: len(group._pending) == 5)
+    gate.set()
+    for thread in [first, *others]:
+        thread.join(10)
+    group.submit("late")
+    assert [error.cause for error in errors if isinstance(error, BatchFailed)] == [broken] * 5
+    assert len({id(error) for error in errors}) == 5
+
+
+def test_a_caller_gives_up_after_the_bound_and_its_item_is_not_written_later() -> None:
+    gate, entered = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def write(items: Sequence[str]) -> None:
+        entered.set()
+        gate.wait(10)
+        written.extend(items)
+
+    group: GroupCommit[str] = GroupCommit(write, wait_s=0.05)
+    slow = threading.Thread(target=group.submit, args=("slow",))
+    slow.start()
+    assert entered.wait(10)
+    began = time.monotonic()
+    with pytest.raises(CommitTimeout):
+        group.submit("impatient")
+    assert time.monotonic() - began < 2
+    gate.set()
+    slow.join(10)
+    group.submit("next")
+    assert written == ["slow", "next"]
+
+
+def test_a_caller_whose_batch_is_being_written_for_too_long_gives_up_too() -> None:
+    first_gate, second_gate = threading.Event(), threading.Event()
+    entered: list[list[str]] = []
+    outcomes: list[str] = []
+
+    def write(items: Sequence[str]) -> None:
+        entered.append(list(items))
+        (first_gate if items[0] == "first" else second_gate).wait(10)
+
+    group: GroupCommit[str] = GroupCommit(write, wait_s=0.3)
+
+    def caller(item: str) -> None:
+        try:
+            group.submit(item)
+            outcomes.append(f"{item} written")
+        except CommitTimeout:
+            outcomes.append(f"{item} unknown")
+
+    threads = [threading.Thread(target=caller, args=(item,)) for item in ("first", "second", "third")]
+    first, second, third = threads
+    first.start()
+    _until(lambda: len(entered) == 1)
+    second.start()
+    _until(lambda: len(group._pending) == 1)
+    third.start()
+    _until(lambda: len(group._pending) == 2)
+    first_gate.set()
+    _until(lambda: len(entered) == 2)
+    _until(lambda: "third unknown" in outcomes)
+    second_gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(outcomes) == ["first written", "second written", "third unknown"]
+
+
+def test_an_interrupted_leader_takes_nobody_with_it() -> None:
+    gate, entered = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    def write(items: Sequence[str]) -> None:
+        if items[0] == "interrupted":
+            entered.set()
+            gate.wait(10)
+            raise KeyboardInterrupt
+
+    group: GroupCommit[str] = GroupCommit(write, wait_s=10)
+
+    def interrupted() -> None:
+        try:
+            group.submit("interrupted")
+        except KeyboardInterrupt as error:
+            failures.append(error)
+
+    leader = threading.Thread(target=interrupted)
+    leader.start()
+    assert entered.wait(10)
+    follower = threading.Thread(target=group.submit, args=("follower",))
+    follower.start()
+    _until(lambda: len(group._pending) == 1)
+    gate.set()
+    leader.join(10)
+    follower.join(10)
+    assert not follower.is_alive()
+    assert len(failures) == 1
+
+
+def test_giving_up_in_the_moment_of_being_chosen_leaves_no_group_without_a_leader() -> None:
+    written: list[int] = []
+
+    def write(items: Sequence[int]) -> None:
+        time.sleep(0.002)
+        written.extend(items)
+
+    # Waiting as long as a write takes: callers are chosen to lead while they give up.
+    group: GroupCommit[int] = GroupCommit(write, wait_s=0.002)
+    done: list[int] = []
+    lock = threading.Lock()
+
+    def caller(number: int) -> Callable[[], None]:
+        def run() -> None:
+            for turn in range(60):
+                try:
+                    group.submit(number * 100 + turn)
+                except CommitTimeout:
+                    continue
+                with lock:
+                    done.append(number * 100 + turn)
+
+        return run
+
+    _run([caller(number) for number in range(12)])
+    group.submit(-1)
+    assert set(done) <= set(written)
+    assert len(written) == len(set(written))
+    assert written[-1] == -1

@@ -1,0 +1,191 @@
+"""No record, no service: what the trail does when it cannot keep what it is given."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from audit_samples import NUMBER, SystemClock, ending_of, intent_of, run_program, start_of
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
+from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous
+
+pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit" / "audit.sqlite"
+
+
+@pytest.fixture
+def trail(path: Path) -> Iterator[SqliteAuditTrail]:
+    made = SqliteAuditTrail(path, SystemClock(), synchronous=Synchronous.NORMAL, wait_s=0.2)
+    yield made
+    made.close_session()
+
+
+def _refused(trail: SqliteAuditTrail) -> str:
+    with pytest.raises(AuditUnavailable) as caught:
+        trail.open_intent(intent_of("E-refused"))
+    assert NUMBER not in str(caught.value)
+    assert caught.value.__suppress_context__
+    return caught.value.reason
+
+
+def test_callers_share_transactions(trail: SqliteAuditTrail, path: Path) -> None:
+    trail.open()
+    assert trail._connection is not None
+    commits: list[int] = []
+    # SQLite numbers the frames of the log; what counts here is how often a transaction was begun.
+    trail._connection.set_trace_callback(lambda statement: commits.append(1) if statement == "COMMIT" else None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threads = [threading.Thread(target=trail.open_intent, args=(intent_of(f"E{n}"),)) for n in range(16)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        other.execute("ROLLBACK")
+    for thread in threads:
+        thread.join(10)
+    assert [entry.seq for entry in trail.read()] == list(range(1, 17))
+    assert sum(commits) <= 3
+
+
+def test_another_process_that_keeps_the_lock_makes_it_unavailable_for_a_bounded_time(
+    trail: SqliteAuditTrail, path: Path
+) -> None:
+    run_program('trail.open_intent(intent_of("left"))', path)
+    trail.open()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert _refused(trail) == "SQLITE_BUSY"
+        assert time.monotonic() - began < 2
+        with pytest.raises(AuditUnavailable, match="SQLITE_BUSY"):
+            trail.recover()
+        other.execute("ROLLBACK")
+    trail.open_intent(intent_of("E1"))
+    assert trail.recover() == 1
+    assert [entry.seq for entry in trail.read()] == [1, 2, 3]
+
+
+def test_a_full_disk_fails_the_whole_batch_and_the_trail_comes_back_with_the_space(trail: SqliteAuditTrail) -> None:
+    trail.open_intent(intent_of("E1"))
+    assert trail._connection is not None
+    trail._connection.execute("PRAGMA max_page_count = 1")
+
+    def fill() -> None:
+        for number in range(200):
+            trail.close(ending_of(f"fill-{number}"))
+
+    with pytest.raises(AuditUnavailable, match="SQLITE_FULL"):
+        fill()
+    written = len(list(trail.read()))
+    assert written > 1
+    trail.close(ending_of("E1"))
+    assert [entry.seq for entry in trail.read()] == list(range(1, written + 2))
+
+
+def test_a_file_system_that_takes_no_more_bytes_makes_it_unavailable(path: Path) -> None:
+    program = """
+import resource
+trail.open_intent(intent_of("E1"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    for number in range(100):
+        trail.close(ending_of(f"E{number}"))
+except AuditUnavailable as error:
+    print(number > 0, error.reason, len(list(trail.read())) == number + 1)
+"""
+    assert run_program(program, path) == "True SQLITE_IOERR_WRITE True\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up its rights, so it must have some")
+def test_a_read_only_directory_makes_it_unavailable(path: Path) -> None:
+    place = Path(tempfile.mkdtemp(prefix="audit-"))
+    program = """
+os.chmod(sys.argv[2], 0o500)
+os.chown(sys.argv[2], 65534, 65534)
+os.setuid(65534)
+trail = SqliteAuditTrail(Path(sys.argv[2], "audit.sqlite"), SystemClock())
+try:
+    trail.open_intent(intent_of("E1"))
+except AuditUnavailable as error:
+    print(error.reason)
+"""
+    try:
+        assert run_program(program, path, str(place)) == "EACCES\n"
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_file_that_is_no_database_makes_it_unavailable(trail: SqliteAuditTrail, path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"this is not a database, and it is long enough to be taken for one" * 100)
+    path.chmod(0o600)
+    assert _refused(trail) == "SQLITE_NOTADB"
+    with pytest.raises(AuditUnavailable, match="NOTADB"):
+        trail.open()
+    with pytest.raises(AuditUnavailable, match="NOTADB"):
+        list(trail.read())
+
+
+def test_a_damaged_database_makes_it_unavailable(trail: SqliteAuditTrail, path: Path) -> None:
+    for number in range(50):
+        trail.open_intent(intent_of(f"E{number}"))
+    trail.close_session()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    assert _refused(trail) == "SQLITE_CORRUPT"
+
+
+def test_an_unsafe_file_stops_the_start_and_every_record(trail: SqliteAuditTrail, path: Path) -> None:
+    trail.record_start(start_of())
+    trail.close_session()
+    path.chmod(0o644)
+    with pytest.raises(StorageUnsafe):
+        trail.open()
+    assert "open to other users" in _refused(trail)
+
+
+@pytest.mark.parametrize("loss", ["removed", "replaced"])
+def test_a_file_that_is_gone_from_its_place_takes_no_more_records(
+    trail: SqliteAuditTrail, path: Path, loss: str
+) -> None:
+    trail.open_intent(intent_of("E1"))
+    path.rename(path.with_name("moved.sqlite"))
+    if loss == "replaced":
+        shutil.copy2(path.with_name("moved.sqlite"), path)
+    assert _refused(trail) == (
+        "ENOENT" if loss == "removed" else "the file of the audit trail was replaced while in use"
+    )
+    path.with_name("moved.sqlite").rename(path)
+    trail.close(ending_of("E1"))
+
+
+def test_an_entry_of_an_unknown_kind_is_not_passed_over(trail: SqliteAuditTrail, path: Path) -> None:
+    trail.open_intent(intent_of("E1"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("INSERT INTO record (writer, kind, exchange, at, body) VALUES (1, 'novel', 'E2', 'now', '{}')")
+    entries = trail.read()
+    assert next(entries).seq == 1
+    with pytest.raises(AuditUnavailable, match="not a record of this version"):
+        next(entries)
+
+
+def test_a_killed_writer_leaves_no_file_behind_once_recovered(trail: SqliteAuditTrail, path: Path) -> None:
+    run_program('trail.open_intent(intent_of("left"))', path)
+    trail.open()
+    locks = path.with_name("audit.sqlite-writers")
+    assert len(list(locks.iterdir())) == 2
+    assert trail.recover() == 1
+    assert [file.name for file in locks.iterdir()] == [next(iter(trail.read(after=1))).writer]
