@@ -1,0 +1,251 @@
+"""The distribution envelope of a request (COR-DEH-*, COR-DEP-*, DE-PDS-*), checked in one documented order.
+
+1. one itk:DistributionEnvelope with one itk:header whose service is the action: fault 1000;
+2. the audit identity, before everything else of the envelope: SMSP-0001 where it names nobody (SMSP-AUDIT-005);
+3. trackingid, addresslist, manifest, payloads: fault 1000, in the order of the document;
+4. an encrypted payload: fault 2200, not supported;
+5. the schema, for anything that is left: fault 1000 with the path;
+6. decoding: fault 1000; content that is then no XML element: SMSP-0001, told as ``payload_problem``.
+
+So a fault always comes before a business answer, but for the audit identity.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NoReturn
+
+from lxml import etree
+
+from smsp_provider.domain.audit_identity import AuditId, AuthorRefused, recognise
+from smsp_provider.domain.faults import invalid_message, provider_failure
+from smsp_provider.domain.identifiers import OID
+from smsp_provider.domain.masking import Masked
+from smsp_provider.domain.requests import InputInvalid
+from smsp_provider.domain.service import Service
+from smsp_provider.itk.payload import payload_content
+from smsp_provider.itk.services import SERVICES, service_of_action
+from smsp_provider.xmlcore.names import ITK
+from smsp_provider.xmlcore.read import XML_SPACE, only_child
+from smsp_provider.xmlcore.schemas import SchemaName, Schemas
+
+__all__ = ["Distribution", "EnvelopePolicy", "read_audit_ids", "read_distribution"]
+
+_ENVELOPE: Final = f"{{{ITK}}}DistributionEnvelope"
+_HEADER: Final = f"{{{ITK}}}header"
+_ADDRESS_LIST: Final = f"{{{ITK}}}addresslist"
+_ADDRESS: Final = f"{{{ITK}}}address"
+_AUDIT_IDENTITY: Final = f"{{{ITK}}}auditIdentity"
+_ID: Final = f"{{{ITK}}}id"
+_MANIFEST: Final = f"{{{ITK}}}manifest"
+_MANIFEST_ITEM: Final = f"{{{ITK}}}manifestitem"
+_SENDER: Final = f"{{{ITK}}}senderAddress"
+_PAYLOADS: Final = f"{{{ITK}}}payloads"
+_PAYLOAD: Final = f"{{{ITK}}}payload"
+
+_UUID: Final = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
+_ONE: Final = re.compile(r"\+?0*1")
+_BOOLEANS: Final = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
+_MAX_AUDIT_IDS: Final = 4
+
+_DEFAULT_PROFILES: Final = MappingProxyType(
+    {service: frozenset({entry.request_profile}) for service, entry in SERVICES.items()}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopePolicy:
+    """``accepted_profiles``: the request profile ids of each service (COR-DEH-09).
+
+    ``max_payload_bytes`` bounds a payload after base64 and gzip.
+    """
+
+    accepted_profiles: Mapping[Service, frozenset[str]] = field(default_factory=lambda: _DEFAULT_PROFILES)
+    max_payload_bytes: int = 65_536
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Distribution(Masked):
+    """What a distribution envelope says. Either ``payload`` or ``payload_problem`` is set, never both."""
+
+    service: Service
+    tracking_id: str
+    audit_ids: tuple[AuditId, ...]
+    sender_address: str | None
+    payload: etree._Element | None
+    payload_problem: InputInvalid | None
+
+
+def read_distribution(
+    body_child: etree._Element, action: str, schemas: Schemas, policy: EnvelopePolicy
+) -> Distribution:
+    """Check the envelope and return what it says; ``action`` is the request's, already agreed with SOAPAction.
+
+    Raises:
+        InputInvalid: the audit identity is missing, empty or blank, or names no organisation (SMSP-AUDIT-005).
+        ToolkitFault: 1000: any other breach of the envelope; 2200: an encrypted payload.
+    """
+    service = service_of_action(action)
+    if service is None:
+        _refuse("wsa:Action is not a service of this endpoint", rule="WS-ADR-04")
+    header = _header_of(body_child)
+    if _value(header, "service", rule="COR-DEH-01") != action:
+        _refuse("header service differs from wsa:Action", rule="COR-DEH-01")
+    audit_ids = read_audit_ids(header)
+    with suppress(AuthorRefused):
+        # Who it is and what they may do is decided later; that it is nobody comes before the rest of the envelope.
+        recognise(audit_ids)
+    tracking_id = _tracking_id(header)
+    _check_addresses(header)
+    item = _one(header, _MANIFEST, _MANIFEST_ITEM, "COR-DEH-05")
+    payload_id = _check_item(item, policy.accepted_profiles[service])
+    payload = _one(body_child, _PAYLOADS, _PAYLOAD, "COR-DEP-01")
+    _check_payload(payload, payload_id)
+    base64, compressed = _flag(item, "base64"), _flag(item, "compressed")
+    if _flag(item, "encrypted"):
+        raise provider_failure("Encrypted payloads are not supported", rule="COR-DEH-06")
+    # Several elements in a payload are an invalid input here and a breach in the schema: the first one wins.
+    if len(payload) <= 1:
+        _check_schema(body_child, schemas)
+    content = payload_content(payload, base64=base64, compressed=compressed, max_bytes=policy.max_payload_bytes)
+    problem = content if isinstance(content, InputInvalid) else None
+    return Distribution(
+        service=service,
+        tracking_id=tracking_id,
+        audit_ids=audit_ids,
+        sender_address=_sender(header),
+        payload=None if isinstance(content, InputInvalid) else content,
+        payload_problem=problem,
+    )
+
+
+def read_audit_ids(header: etree._Element) -> tuple[AuditId, ...]:
+    """The ids of the audit identity in an itk:header, trimmed, those without a uri left out.
+
+    Raises:
+        InputInvalid: none is left (SMSP-AUDIT-005).
+        ToolkitFault: 1000: two audit identities, or more than four ids.
+    """
+    found = tuple(header.iterchildren(_AUDIT_IDENTITY))
+    if not found:
+        raise InputInvalid("auditIdentity", "is missing")
+    if len(found) > 1:
+        _refuse("auditIdentity is given more than once", rule="DE-PDS-02")
+    ids = tuple(found[0].iterchildren(_ID))
+    if len(ids) > _MAX_AUDIT_IDS:
+        _refuse("auditIdentity holds more than four ids", rule="DE-PDS-02")
+    read = tuple(
+        AuditId((item.get("type") or OID.ITK_IDENTITY).strip(), (item.get("uri") or "").strip()) for item in ids
+    )
+    named = tuple(item for item in read if item.uri)
+    if not named:
+        raise InputInvalid("auditIdentity", "is blank" if read else "is empty")
+    return named
+
+
+def _header_of(body_child: etree._Element) -> etree._Element:
+    if body_child.tag != _ENVELOPE:
+        _refuse("The soap:Body holds no itk:DistributionEnvelope", rule="DE-PDS-01")
+    header = only_child(body_child, _HEADER)
+    if header is None:
+        _refuse("itk:header is missing or given more than once", rule="COR-DEH-01")
+    return header
+
+
+def _value(element: etree._Element, name: str, *, rule: str) -> str:
+    """An attribute that must be there and must say something."""
+    value = (element.get(name) or "").strip(XML_SPACE)
+    if not value:
+        _refuse(f"{name} is missing", rule=rule)
+    return value
+
+
+def _flag(item: etree._Element, name: str) -> bool:
+    """An optional xs:boolean, false by default."""
+    value = item.get(name)
+    if value is None:
+        return False
+    flag = _BOOLEANS.get(value.strip(XML_SPACE))
+    if flag is None:
+        _refuse(f"{name} is neither true nor false", rule="DE-PDS-03")
+    return flag
+
+
+def _tracking_id(header: etree._Element) -> str:
+    tracking_id = header.get("trackingid") or ""
+    if not tracking_id:
+        _refuse("trackingid is missing", rule="COR-DEH-02")
+    if not _UUID.fullmatch(tracking_id):
+        _refuse("trackingid is not a bare upper-case UUID", rule="COR-DEH-02")
+    return tracking_id
+
+
+def _check_addresses(header: etree._Element) -> None:
+    addresses = [address for found in header.iterchildren(_ADDRESS_LIST) for address in found.iterchildren(_ADDRESS)]
+    if len(addresses) > 1:
+        _refuse("addresslist holds more than one address", rule="DE-PDS-02")
+
+
+def _one(parent: etree._Element, group_tag: str, tag: str, rule: str) -> etree._Element:
+    """The one item of a counted group: manifest and manifestitem, payloads and payload."""
+    name, item_name = group_tag.rpartition("}")[2], tag.rpartition("}")[2]
+    group = only_child(parent, group_tag)
+    if group is None:
+        _refuse(f"{name} is missing or given more than once", rule=rule)
+    if not _ONE.fullmatch(_count(group, name, rule)):
+        _refuse(f"{name} count is not 1", rule=rule)
+    items = tuple(group.iterchildren(tag))
+    if len(items) != 1:
+        _refuse(f"{name} count does not match: {len(items)} of {item_name}", rule=rule)
+    return items[0]
+
+
+def _count(group: etree._Element, name: str, rule: str) -> str:
+    count = (group.get("count") or "").strip(XML_SPACE)
+    if not count:
+        _refuse(f"{name} count is missing", rule=rule)
+    return count
+
+
+def _check_item(item: etree._Element, accepted_profiles: frozenset[str]) -> str:
+    """The attributes of the manifest item; returns the id that the payload must have."""
+    payload_id = item.get("id") or ""
+    if not payload_id:
+        _refuse("manifestitem id is missing", rule="COR-DEH-06")
+    if _value(item, "mimetype", rule="COR-DEH-06") != "text/xml":
+        _refuse("mimetype is not text/xml", rule="DE-PDS-01")
+    if _value(item, "profileid", rule="COR-DEH-07") not in accepted_profiles:
+        _refuse("profileid is not supported for this service", rule="COR-DEH-09")
+    if _flag(item, "metadata"):
+        _refuse("metadata is true", rule="DE-PDS-01")
+    return payload_id
+
+
+def _check_payload(payload: etree._Element, payload_id: str) -> None:
+    given = payload.get("id") or ""
+    if not given:
+        _refuse("payload id is missing", rule="COR-DEH-06")
+    if given != payload_id:
+        _refuse("payload id differs from manifestitem id", rule="COR-DEH-06")
+    if payload.get("filename") is not None:
+        _refuse("payload has a filename", rule="DE-PDS-01")
+
+
+def _check_schema(envelope: etree._Element, schemas: Schemas) -> None:
+    """Everything that has no rule of its own; the path holds names of the schema only."""
+    if schemas.is_valid(SchemaName.DISTRIBUTION_ENVELOPE, envelope):
+        return
+    findings = schemas.findings(SchemaName.DISTRIBUTION_ENVELOPE, envelope)
+    place = findings[0].path if findings else "itk:DistributionEnvelope"
+    _refuse(f"The distribution envelope breaks its schema at {place}", rule="WS-VAL-01")
+
+
+def _sender(header: etree._Element) -> str | None:
+    sender = header.find(_SENDER)
+    return None if sender is None else sender.get("uri")
+
+
+def _refuse(text: str, *, rule: str) -> NoReturn:
+    raise invalid_message(text, rule=rule)
