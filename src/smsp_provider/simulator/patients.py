@@ -1,0 +1,235 @@
+"""The store: synthetic patients in SQLite, in a file or in memory, indexed for the simple trace.
+
+A record is kept as one JSON document, so that it is read whole or not at all; beside it stands one row for every name
+it ever had. The index only finds candidates: :mod:`smsp_provider.simulator.trace` decides.
+"""
+
+import sqlite3
+import threading
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, Self
+
+from smsp_provider.simulator.documents import pack, unpack
+from smsp_provider.simulator.records import SpinePatient
+
+__all__ = ["PatientRow", "PatientStore", "UnusableStore", "birth_digits", "fold"]
+
+_VERSION: Final = 1
+_BATCH: Final = 20_000
+_TABLES: Final = """
+    CREATE TABLE patient (nhs_number TEXT PRIMARY KEY, superseded_by TEXT, document TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE name_key (family TEXT NOT NULL, gender TEXT NOT NULL, birth TEXT NOT NULL, nhs_number TEXT NOT NULL);
+"""
+_INDEXES: Final = """
+    CREATE INDEX IF NOT EXISTS by_name ON name_key (family, gender, birth, nhs_number);
+    CREATE INDEX IF NOT EXISTS by_key_number ON name_key (nhs_number);
+    CREATE INDEX IF NOT EXISTS by_successor ON patient (superseded_by) WHERE superseded_by IS NOT NULL;
+"""
+_DROP_INDEXES: Final = """
+    DROP INDEX IF EXISTS by_name;
+    DROP INDEX IF EXISTS by_key_number;
+"""
+
+
+class UnusableStore(ValueError):
+    """The file is a database, but not a patient store of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRow:
+    """One line of a list of patients: what an operator needs to pick one."""
+
+    nhs_number: str
+    family: str
+    given: str
+    birth_time: str
+    gender: str
+    postcode: str
+    state: str
+
+
+def fold(text: str) -> str:
+    """The form in which texts are compared: canonical composition, no case. Blanks and punctuation stay."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def birth_digits(birth_time: str | None) -> str:
+    """The date part of a timestamp (at most YYYYMMDD); empty where there is none."""
+    return (birth_time or "").strip()[:8]
+
+
+class PatientStore:
+    """Patients by number and by name.
+
+    One connection serves all threads in turn: a look-up takes some 20 microseconds.
+
+    Raises:
+        UnusableStore: the file holds something else.
+        sqlite3.DatabaseError: the file is no database, or cannot be opened.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(
+            ":memory:" if path is None else path, check_same_thread=False, isolation_level=None
+        )
+        self._connection.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=2147483648"
+        )
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            self._connection.executescript(f"{_TABLES} {_INDEXES} PRAGMA user_version={_VERSION}")
+        elif version != _VERSION:
+            self._connection.close()
+            raise UnusableStore("the file is not a patient store of this version")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database; the store cannot be used afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    def add(self, patient: SpinePatient) -> None:
+        """Add a patient, or replace the one with the same number."""
+        self._insert([patient])
+
+    def add_all(self, patients: Iterable[SpinePatient]) -> int:
+        """Add or replace many; returns how many. A large load into an empty store builds its indexes at the end."""
+        with self._lock:
+            bulk = self.count() == 0
+            if bulk:
+                self._connection.executescript(_DROP_INDEXES)
+            added = 0
+            stream = iter(patients)
+            try:
+                while batch := list(islice(stream, _BATCH)):
+                    self._insert(batch, fresh=bulk)
+                    added += len(batch)
+            finally:
+                self._connection.executescript(_INDEXES)
+            return added
+
+    def _insert(self, patients: Sequence[SpinePatient], *, fresh: bool = False) -> None:
+        keys = [row for patient in patients for row in _name_keys(patient)]
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                if not fresh:
+                    self._connection.executemany(
+                        "DELETE FROM name_key WHERE nhs_number = ?", [(patient.nhs_number,) for patient in patients]
+                    )
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO patient VALUES (?, ?, ?)",
+                    [(patient.nhs_number, patient.superseded_by, pack(patient)) for patient in patients],
+                )
+                self._connection.executemany("INSERT INTO name_key VALUES (?, ?, ?, ?)", keys)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
+    def get(self, nhs_number: str) -> SpinePatient | None:
+        """The record under a number, or None."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT document FROM patient WHERE nhs_number = ?", (nhs_number,)
+            ).fetchone()
+        return None if row is None else unpack(row[0])
+
+    def candidates(self, family: str, gender: str, birth: str) -> list[SpinePatient]:
+        """Records that had this family name at any time, with this gender and a date that agrees, in order of number.
+
+        ``family`` in any form, ``birth`` as YYYY, YYYYMM or YYYYMMDD; dates agree at the coarser precision.
+        """
+        year, month = (birth[:4], birth[:6])
+        with self._lock:
+            rows = self._connection.execute(
+                # A finer date begins with the digits asked for; ":" is the character after "9".
+                "SELECT DISTINCT patient.nhs_number, document FROM name_key JOIN patient USING (nhs_number)"
+                " WHERE family = ?1 AND gender = ?2 AND birth >= ?3 AND birth < ?4"
+                " UNION SELECT patient.nhs_number, document FROM name_key JOIN patient USING (nhs_number)"
+                " WHERE family = ?1 AND gender = ?2 AND birth IN (?5, ?6) ORDER BY 1",
+                (fold(family), gender, birth, birth + ":", year, month),
+            ).fetchall()
+        return [unpack(document) for _, document in rows]
+
+    def replaced_by(self, nhs_number: str) -> list[SpinePatient]:
+        """The records that this one replaced directly, in order of number."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT document FROM patient WHERE superseded_by = ? ORDER BY nhs_number", (nhs_number,)
+            ).fetchall()
+        return [unpack(row[0]) for row in rows]
+
+    def another(self, nhs_number: str) -> SpinePatient | None:
+        """The next patient by number (the first after the last), or None where there is no other."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT document FROM patient WHERE nhs_number <> ?1 ORDER BY nhs_number < ?1, nhs_number LIMIT 1",
+                (nhs_number,),
+            ).fetchone()
+        return None if row is None else unpack(row[0])
+
+    def count(self) -> int:
+        """How many records the store holds."""
+        with self._lock:
+            return int(self._connection.execute("SELECT count(*) FROM patient").fetchone()[0])
+
+    def page(self, limit: int, after: str = "", family: str | None = None) -> list[PatientRow]:
+        """At most ``limit`` patients in order of number, after the number ``after``, with a family name if given."""
+        where, values = "", [after]
+        if family is not None:
+            where = " AND nhs_number IN (SELECT nhs_number FROM name_key WHERE family = ?2)"
+            values.append(fold(family))
+        with self._lock:
+            rows = self._connection.execute(
+                # The clause is one of two constants; every value is bound.
+                f"SELECT document FROM patient WHERE nhs_number > ?1{where} ORDER BY nhs_number LIMIT {int(limit)}",  # noqa: S608
+                values,
+            ).fetchall()
+        return [_row(unpack(row[0])) for row in rows]
+
+    def numbers(self) -> Iterator[str]:
+        """Every number in the store, in order; the store must not change meanwhile."""
+        with self._lock:
+            rows = self._connection.execute("SELECT nhs_number FROM patient ORDER BY nhs_number").fetchall()
+        return (str(row[0]) for row in rows)
+
+
+def _name_keys(patient: SpinePatient) -> set[tuple[str, str, str, str]]:
+    birth = birth_digits(patient.birth_time)
+    return {
+        (fold(name.family), patient.gender or "", birth, patient.nhs_number)
+        for name in patient.names
+        if name.family is not None
+    }
+
+
+def _row(patient: SpinePatient) -> PatientRow:
+    name = next((name for name in patient.names if "L" in name.use.split()), None)
+    address = next((address for address in patient.addresses if "H" in address.use.split()), None)
+    states = {
+        "superseded": patient.superseded_by is not None,
+        "invalidated": patient.invalidated,
+        f"sensitive {patient.confidentiality}": patient.confidentiality is not None,
+        "deceased": patient.deceased_time is not None or patient.death_status is not None,
+        f"fault {patient.fault.kind.value}" if patient.fault else "": patient.fault is not None,
+    }
+    return PatientRow(
+        nhs_number=patient.nhs_number,
+        family=(name.family if name else None) or "",
+        given=" ".join(name.given) if name else "",
+        birth_time=patient.birth_time or "",
+        gender=patient.gender or "",
+        postcode=(address.postcode if address else None) or "",
+        state=", ".join(state for state, holds in states.items() if holds),
+    )
