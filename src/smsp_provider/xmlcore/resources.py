@@ -38,7 +38,7 @@ def config_file(name: str) -> Path:
         ValueError: ``name`` is not a bare file name.
         FileNotFoundError: there is no such file.
     """
-    if Path(name).name != name:
+    if not name or Path(name).name != name or name == "..":
         raise ValueError("a configuration file is asked for by its bare name")
     return _existing(_root() / "config" / name)
 
