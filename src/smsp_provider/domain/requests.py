@@ -180,7 +180,7 @@ def _postcode(text: str | None) -> str | None:
 
 
 def _check_wildcards(field: str, text: str, *, allowed: bool) -> None:
-    """Each ``*`` must have at least two other characters somewhere before it, and no ``*`` beside it."""
+    """Each ``*`` must have two other characters somewhere before it, no ``*`` beside it, and not be a whole word."""
     if WILDCARD not in text:
         return
     if not allowed:
@@ -188,3 +188,5 @@ def _check_wildcards(field: str, text: str, *, allowed: bool) -> None:
     first = text.index(WILDCARD)
     if first < _BEFORE_WILDCARD or WILDCARD * 2 in text:
         _refuse(field, "holds a wildcard without two characters before it")
+    if WILDCARD in text.split():
+        _refuse(field, "holds a wildcard for a whole word")
