@@ -5,7 +5,7 @@ Source: Audit Identity Guidance (audit-identity.md), SMSP-AUDIT-002 to 005, SMSP
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from smsp_provider.domain.identifiers import ASID, OID, ODSCode
 from smsp_provider.domain.requests import InputInvalid
@@ -13,6 +13,8 @@ from smsp_provider.domain.requests import InputInvalid
 __all__ = ["AccessMethod", "AuditId", "AuthorRefused", "Caller", "SpineAuthor", "recognise"]
 
 _ODS_IDENTITY: Final = "urn:nhs-uk:identity:ods:"
+
+_T = TypeVar("_T")
 
 
 class AuthorRefused(Exception):
@@ -76,9 +78,10 @@ def recognise(ids: tuple[AuditId, ...]) -> Caller:
     for item in ids:
         if item.uri.strip():
             by_type.setdefault(item.type.strip(), set()).add(item.uri.strip())
-    identity = _one_organisation(by_type, OID.ITK_IDENTITY)
-    asid = _one_organisation(by_type, OID.ASID)
-    ods_code, has_local_tokens = _read_identity(identity)
+    identities = [_read_identity(identity) for identity in by_type.get(OID.ITK_IDENTITY, ())]
+    ods_code = _one_organisation({code for code, _ in identities if code is not None})
+    has_local_tokens = any(has_tokens for _, has_tokens in identities)
+    asid = _one_organisation(by_type.get(OID.ASID, set()))
     if ods_code is None and asid is None:
         raise InputInvalid("auditIdentity", "holds neither an ITK identity nor an ASID")
     author = _author(by_type)
@@ -90,16 +93,16 @@ def recognise(ids: tuple[AuditId, ...]) -> Caller:
     return Caller(method, ods_code, ASID(asid) if asid is not None else None, author)
 
 
-def _one_organisation(by_type: dict[str, set[str]], kind: str) -> str | None:
-    values = by_type.get(kind, set())
+def _one_organisation(values: set[_T]) -> _T | None:
+    # One organisation may stand here twice, with and without the tokens of a person, or in another case.
     if len(values) > 1:
         raise InputInvalid("auditIdentity", "names more than one organisation")
     return next(iter(values), None)
 
 
-def _read_identity(identity: str | None) -> tuple[ODSCode | None, bool]:
+def _read_identity(identity: str) -> tuple[ODSCode | None, bool]:
     """The organisation of an ITK identity, and whether tokens after it identify a person."""
-    if identity is None or not identity.lower().startswith(_ODS_IDENTITY):
+    if not identity.lower().startswith(_ODS_IDENTITY):
         return None, False
     organisation, *tokens = identity[len(_ODS_IDENTITY) :].split(":")
     if not organisation.strip():
