@@ -77,6 +77,16 @@ class Distribution(Masked):
     payload: etree._Element | None
     payload_problem: InputInvalid | None
 
+    def require_payload(self) -> etree._Element:
+        """The payload's root element.
+
+        Raises:
+            InputInvalid: there is none; it says why.
+        """
+        if self.payload is None:
+            raise self.payload_problem or InputInvalid("payload", "has no content")
+        return self.payload
+
 
 def read_distribution(
     body_child: etree._Element, action: str, schemas: Schemas, policy: EnvelopePolicy
@@ -106,9 +116,7 @@ def read_distribution(
     base64, compressed = _flag(item, "base64"), _flag(item, "compressed")
     if _flag(item, "encrypted"):
         raise provider_failure("Encrypted payloads are not supported", rule="COR-DEH-06")
-    # Several elements in a payload are an invalid input here and a breach in the schema: the first one wins.
-    if len(payload) <= 1:
-        _check_schema(body_child, schemas)
+    _check_schema(body_child, payload, schemas)
     content = payload_content(payload, base64=base64, compressed=compressed, max_bytes=policy.max_payload_bytes)
     problem = content if isinstance(content, InputInvalid) else None
     return Distribution(
@@ -233,13 +241,21 @@ def _check_payload(payload: etree._Element, payload_id: str) -> None:
         _refuse("payload has a filename", rule="DE-PDS-01")
 
 
-def _check_schema(envelope: etree._Element, schemas: Schemas) -> None:
-    """Everything that has no rule of its own; the path holds names of the schema only."""
+def _check_schema(envelope: etree._Element, payload: etree._Element, schemas: Schemas) -> None:
+    """Everything that has no rule of its own; the path holds names of the schema only.
+
+    The envelope's schema looks into the payload (several elements, xsi:type, elements of its own vocabulary); but what
+    is wrong in there is SMSP-0001 by the payload's own schema, so the verdict is then given without the content.
+    """
     if schemas.is_valid(SchemaName.DISTRIBUTION_ENVELOPE, envelope):
         return
+    content = tuple(payload)
+    for element in content:
+        payload.remove(element)
     findings = schemas.findings(SchemaName.DISTRIBUTION_ENVELOPE, envelope)
-    place = findings[0].path if findings else "itk:DistributionEnvelope"
-    _refuse(f"The distribution envelope breaks its schema at {place}", rule="WS-VAL-01")
+    payload.extend(content)
+    if findings:
+        _refuse(f"The distribution envelope breaks its schema at {findings[0].path}", rule="WS-VAL-01")
 
 
 def _sender(header: etree._Element) -> str | None:
