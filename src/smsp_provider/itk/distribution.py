@@ -31,7 +31,7 @@ from smsp_provider.xmlcore.names import ITK
 from smsp_provider.xmlcore.read import XML_SPACE, only_child
 from smsp_provider.xmlcore.schemas import SchemaName, Schemas
 
-__all__ = ["Distribution", "EnvelopePolicy", "read_audit_ids", "read_distribution"]
+__all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "read_audit_ids", "read_distribution"]
 
 _ENVELOPE: Final = f"{{{ITK}}}DistributionEnvelope"
 _HEADER: Final = f"{{{ITK}}}header"
@@ -50,9 +50,10 @@ _ONE: Final = re.compile(r"\+?0*1")
 _BOOLEANS: Final = MappingProxyType({"true": True, "1": True, "false": False, "0": False})
 _MAX_AUDIT_IDS: Final = 4
 
-_DEFAULT_PROFILES: Final = MappingProxyType(
+DEFAULT_PROFILES: Final = MappingProxyType(
     {service: frozenset({entry.request_profile}) for service, entry in SERVICES.items()}
 )
+"""The one request profile id that transport.md gives each service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class EnvelopePolicy:
     ``max_payload_bytes`` bounds a payload after base64 and gzip.
     """
 
-    accepted_profiles: Mapping[Service, frozenset[str]] = field(default_factory=lambda: _DEFAULT_PROFILES)
+    accepted_profiles: Mapping[Service, frozenset[str]] = field(default_factory=lambda: DEFAULT_PROFILES)
     max_payload_bytes: int = 65_536
 
 
