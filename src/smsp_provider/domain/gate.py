@@ -16,6 +16,7 @@ from smsp_provider.domain.nhs_number import NHSNumber, is_nhs_number
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.person import PatientRecord
 from smsp_provider.domain.requests import ByNumber, BySearch, ServiceRequest
+from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.domain.spine_answers import Acknowledgement, DetectedIssue, SpineAnswer
 from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 
@@ -156,8 +157,8 @@ def check_traced(request: BySearch, found: Found) -> None:
 def release(request: ServiceRequest, steps: tuple[Step, ...], outcome: Outcome, today: HL7Date) -> None:
     """Judge an outcome against the request and every answer it was made from (W3 to W9, W11).
 
-    An outcome without a patient passes. One with a patient must come from the last answer, whose record must be the one
-    asked for, or proven to have replaced it, and must satisfy the request by itself.
+    An outcome without a patient passes unless it claims success. One with a patient must come from the last answer,
+    whose record must be the one asked for, or proven to have replaced it, and must satisfy the request by itself.
 
     Raises:
         GateRefusal: the outcome may not leave.
@@ -165,11 +166,15 @@ def release(request: ServiceRequest, steps: tuple[Step, ...], outcome: Outcome, 
     if outcome.nhs_number is None:
         if outcome.details is not None:
             raise GateRefusal("W9", "details without a patient")
+        if outcome.code in (ResponseCode.SUCCESS, ResponseCode.SUPERSEDED):
+            raise GateRefusal("W11", "a success without a patient")
         return
     final = steps[-1].answer if steps else None
     if not isinstance(final, Found) or final.nhs_number != outcome.nhs_number:
         raise GateRefusal("W9", "the outcome does not name the patient of the final record")
-    _check_details(final, outcome)
+    if outcome.code is not _code_for(request, final):
+        raise GateRefusal("W11", "the code of the outcome does not allow for this patient")
+    _check_details(final, steps, outcome)
     if isinstance(request, ByNumber):
         _check_path(request.nhs_number, steps)
         _check_verified(request, final, steps, today)
@@ -182,7 +187,13 @@ def release(request: ServiceRequest, steps: tuple[Step, ...], outcome: Outcome, 
         _check_searched(request, final)
 
 
-def _check_details(final: Found, outcome: Outcome) -> None:
+def _code_for(request: ServiceRequest, final: Found) -> ResponseCode:
+    """The only code with which an answer may name the patient of ``final`` (W11)."""
+    replaced = isinstance(request, ByNumber) and final.nhs_number != request.nhs_number
+    return ResponseCode.SUPERSEDED if replaced else ResponseCode.SUCCESS
+
+
+def _check_details(final: Found, steps: tuple[Step, ...], outcome: Outcome) -> None:
     details = outcome.details
     if details is None:
         return
@@ -190,7 +201,9 @@ def _check_details(final: Found, outcome: Outcome) -> None:
         raise GateRefusal("W9", "the details carry another number than their record")
     if details.date_of_birth != final.date_of_birth:
         raise GateRefusal("W9", "the details carry another date of birth than their record")
-    if final.record.is_sensitive and (details.addresses or details.telecoms or details.practice is not None):
+    # One answer on the way that calls the patient sensitive is enough, whatever the final one says.
+    sensitive = any(isinstance(step.answer, Found) and step.answer.record.is_sensitive for step in steps)
+    if sensitive and (details.addresses or details.telecoms or details.practice is not None):
         raise GateRefusal("W8", "location data of a sensitive record")
 
 
@@ -199,11 +212,15 @@ def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
     current = asked
     seen = {asked}
     announced: set[NHSNumber] = set()
+    confirmed = True
     for step in steps:
         if not isinstance(step.query, CrossCheckTrace | Retrieval) or step.query.nhs_number != current:
             raise GateRefusal("W3", "a query was about another number than the one at hand")
         answer = step.answer
-        if not isinstance(answer, Found) or answer.nhs_number == current:
+        if not isinstance(answer, Found):
+            continue
+        confirmed = answer.nhs_number == current
+        if confirmed:
             continue
         if isinstance(step.query, CrossCheckTrace):
             # Not followed from here: a retrieval has to prove the replacement, and to come to the same number.
@@ -217,17 +234,8 @@ def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
         seen.add(current)
     if not announced <= seen:
         raise GateRefusal("W7", "cross-check and retrieval name different replacements")
-    if steps and not (isinstance(steps[-1].answer, Found) and _asked_by_its_number(steps[-1], current)):
+    if not confirmed:
         raise GateRefusal("W3", "the final record was not asked for by its own number")
-
-
-def _asked_by_its_number(step: Step, number: NHSNumber) -> bool:
-    query, answer = step.query, step.answer
-    return (
-        isinstance(query, CrossCheckTrace | Retrieval)
-        and isinstance(answer, Found)
-        and query.nhs_number == number == answer.nhs_number
-    )
 
 
 def _check_verified(request: ByNumber, final: Found, steps: tuple[Step, ...], today: HL7Date) -> None:
@@ -245,6 +253,8 @@ def _check_verified(request: ByNumber, final: Found, steps: tuple[Step, ...], to
 
 def _check_searched(request: BySearch, final: Found) -> None:
     record = final.record
+    if record.is_very_restricted:
+        raise GateRefusal("W6", "nothing of the final record may be compared")
     if final.date_of_birth is None or not final.date_of_birth.agrees_with(request.date_of_birth):
         raise GateRefusal("W5", "the final date of birth does not satisfy the search")
     if not name_agrees(request, record):
@@ -255,8 +265,12 @@ def _check_searched(request: BySearch, final: Found) -> None:
         raise GateRefusal("W6", "no postcode of the final record satisfies the search")
 
 
-def check_outgoing(request: ServiceRequest, outcome: Outcome, outgoing: Outgoing, request_message_id: str) -> None:
+def check_outgoing(
+    outcome: Outcome, outgoing: Outgoing, *, request_message_id: str, local_identifier: LocalIdentifier | None
+) -> None:
     """Judge the response as its bytes say it: number, date, local identifier and RelatesTo are this request's (W10).
+
+    ``request_message_id`` and ``local_identifier`` are the request's own, the latter None where it sent none.
 
     Raises:
         GateRefusal: the bytes say something else than the outcome.
@@ -267,7 +281,7 @@ def check_outgoing(request: ServiceRequest, outcome: Outcome, outgoing: Outgoing
     born = outcome.details.date_of_birth if outcome.details is not None else None
     if outgoing.date_of_birth != (born.digits if born is not None else None):
         raise GateRefusal("W10", "the response carries another date of birth than the outcome")
-    if outgoing.local_identifier is not None and outgoing.local_identifier != request.local_identifier:
+    if outgoing.local_identifier is not None and outgoing.local_identifier != local_identifier:
         raise GateRefusal("W10", "the response reflects another local identifier than the request")
     if outgoing.relates_to != request_message_id:
         raise GateRefusal("W10", "the response relates to another request")

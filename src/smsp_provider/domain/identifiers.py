@@ -1,11 +1,14 @@
 """Identifiers and the object identifiers (OIDs) under which they stand."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from smsp_provider.domain.masking import Masked
 
-__all__ = ["ASID", "OID", "LocalIdentifier", "ODSCode", "same_uuid"]
+__all__ = ["ASID", "OID", "LocalIdentifier", "ODSCode", "bare_uuid", "is_uuid", "same_uuid"]
+
+_MESSAGE_ID: Final = re.compile(r"(?:(?:urn:)?uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class OID:
@@ -67,3 +70,8 @@ def same_uuid(one: str, other: str) -> bool:
 def bare_uuid(text: str) -> str:
     """The UUID of a message id in upper case without any prefix."""
     return text.strip().rpartition(":")[2].upper()
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a message id is a UUID: bare, or after ``urn:uuid:`` or ``uuid:``, in any case (WS-ADR-01)."""
+    return _MESSAGE_ID.fullmatch(text) is not None

@@ -45,8 +45,10 @@ def same_text(one: str, other: str) -> bool:
     return _folded(one) == _folded(other)
 
 
-def _same_beginning(sent: str, held: str, length: int) -> bool:
-    """Whether the first ``length`` characters agree; a text too short to have them does not agree."""
+def _same_beginning(sent: str, held: str | None, length: int) -> bool:
+    """Whether the first ``length`` characters agree; a text absent or too short to have them does not agree."""
+    if held is None:
+        return False
     sent, held = unicodedata.normalize("NFC", sent), unicodedata.normalize("NFC", held)
     return len(sent) >= length and len(held) >= length and _folded(sent[:length]) == _folded(held[:length])
 
@@ -70,15 +72,18 @@ def verify(request: ByNumber, record: PatientRecord, born: HL7Date | None, today
     if request.family is None or request.given is None:
         return Verdict.NOT_VERIFIED
     name = current_usual_name(record, today)
-    if name is None or name.family is None or not name.given:
-        return Verdict.NOT_VERIFIED
     if (
-        _agreeing_parts(request.date_of_birth, born) >= _PARTS_TO_AGREE
+        name is not None
+        and _agreeing_parts(request.date_of_birth, born) >= _PARTS_TO_AGREE
         and _same_beginning(request.family, name.family, _FAMILY_PREFIX)
-        and _same_beginning(request.given, name.given[0], _GIVEN_PREFIX)
+        and _same_beginning(request.given, _forename(name), _GIVEN_PREFIX)
     ):
         return Verdict.RULE_2
     return Verdict.NOT_VERIFIED
+
+
+def _forename(name: Name) -> str | None:
+    return name.given[0] if name.given else None
 
 
 def _agreeing_parts(asked: HL7Date, held: HL7Date) -> int:
@@ -95,10 +100,8 @@ def contradicts_usual_name(request: ByNumber, record: PatientRecord, today: HL7D
     name = current_usual_name(record, today)
     if name is None:
         return False
-    family = name.family or ""
-    given = name.given[0] if name.given else ""
-    return (request.family is not None and not _same_beginning(request.family, family, _FAMILY_PREFIX)) or (
-        request.given is not None and not _same_beginning(request.given, given, _GIVEN_PREFIX)
+    return (request.family is not None and not _same_beginning(request.family, name.family, _FAMILY_PREFIX)) or (
+        request.given is not None and not _same_beginning(request.given, _forename(name), _GIVEN_PREFIX)
     )
 
 

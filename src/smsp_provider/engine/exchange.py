@@ -9,9 +9,13 @@ __all__ = ["InboundExchange", "Peer", "Reply"]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of the connection. ``common_name`` is the CN of its verified TLS certificate; None without TLS."""
+    """The other end of the connection.
+
+    ``common_name`` is the CN of its verified certificate: None without TLS, and for a certificate that has no CN.
+    """
 
     address: str
+    over_tls: bool = False
     common_name: str | None = None
 
 

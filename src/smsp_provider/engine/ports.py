@@ -9,7 +9,7 @@ from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.spine_answers import SpineAnswer
 from smsp_provider.domain.spine_queries import SpineQuery
 
-__all__ = ["Clock", "Deadline", "IdSource", "SpineConnector", "SpineSender"]
+__all__ = ["Clock", "Deadline", "IdSource", "ReplayMemory", "ReplayUnavailable", "SpineConnector", "SpineSender"]
 
 
 class Clock(Protocol):
@@ -63,5 +63,25 @@ class SpineConnector(Protocol):
 
         Raises:
             SpineFailure: one of its kinds, by what is known about the query.
+        """
+        ...
+
+    def close_idle(self) -> None:
+        """Close the connections at rest: called when the gate refused an answer, which may have been another's."""
+        ...
+
+
+class ReplayUnavailable(Exception):
+    """The memory of used MessageIDs cannot be asked."""
+
+
+class ReplayMemory(Protocol):
+    """Remembers MessageIDs for the replay window."""
+
+    def is_repeat(self, caller: str, message_id: str, at: datetime) -> bool:
+        """Register that ``caller`` used this MessageID, and tell whether it had within the window: one atomic step.
+
+        Raises:
+            ReplayUnavailable: nothing can be told.
         """
         ...

@@ -1,0 +1,71 @@
+"""The one table from failures to answers (pds-services.md, "When Spine does not answer well").
+
+A failure of asking Spine becomes a business answer without data, or fault 2100 where it is our own capacity. Nobody
+else picks a code for a failure.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from smsp_provider.audit.operator_events import AlertKind
+from smsp_provider.domain.audit_identity import AuthorRefused
+from smsp_provider.domain.failures import (
+    NoCapacity,
+    NotSent,
+    QueryNotBuilt,
+    Refused,
+    SentNoAnswer,
+    SpineFailure,
+    Unreadable,
+)
+from smsp_provider.domain.gate import GateRefusal
+from smsp_provider.domain.requests import InputInvalid
+from smsp_provider.domain.response_codes import ResponseCode
+
+__all__ = ["RETRYABLE_FAULT_CODES", "Disposition", "dispose"]
+
+RETRYABLE_FAULT_CODES: Final = frozenset({"200", "206", "208"})
+"""SOAP fault codes that mean Spine itself is in trouble, not our message."""
+
+_BY_KIND: Final[dict[type[SpineFailure], ResponseCode]] = {
+    NotSent: ResponseCode.SPINE_UNREACHABLE,
+    SentNoAnswer: ResponseCode.SPINE_UNREACHABLE,
+    Unreadable: ResponseCode.ANSWER_UNUSABLE,
+    QueryNotBuilt: ResponseCode.PROVIDER_FAILURE,
+    Refused: ResponseCode.PROVIDER_FAILURE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Disposition:
+    """How a failure ends: ``code`` None means fault 2100. ``alert`` names the alert to raise, where one is due."""
+
+    code: ResponseCode | None
+    reason: str
+    alert: AlertKind | None = None
+
+
+def dispose(failure: Exception) -> Disposition:
+    """The answer for a failure once the payload is understood; an unknown exception is our own (SMSP-9999)."""
+    match failure:
+        case InputInvalid():
+            found = Disposition(ResponseCode.INPUT_INVALID, f"{failure.field} {failure.rule}")
+        case AuthorRefused():
+            found = Disposition(ResponseCode.AUTHOR_REFUSED, failure.rule)
+        case GateRefusal():
+            found = Disposition(ResponseCode.ANSWER_UNUSABLE, str(failure), alert=AlertKind.GATE_REFUSED)
+        case NoCapacity():
+            found = Disposition(None, failure.reason)
+        case Refused() if failure.codes and RETRYABLE_FAULT_CODES.issuperset(failure.codes):
+            found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
+        case Refused():
+            found = Disposition(_BY_KIND[Refused], failure.reason, alert=AlertKind.SPINE_REFUSED_US)
+        case SpineFailure():
+            found = Disposition(_BY_KIND[type(failure)], failure.reason)
+        case _:
+            found = Disposition(
+                ResponseCode.PROVIDER_FAILURE,
+                f"unexpected {type(failure).__name__}",
+                alert=AlertKind.UNEXPECTED_FAILURE,
+            )
+    return found

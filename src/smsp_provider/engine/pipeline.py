@@ -1,0 +1,368 @@
+"""The life of a request, from bytes to bytes; every ending is put on record before it leaves.
+
+Business outcomes are response codes, technical errors are SOAP faults (SMSP-ERR-001). Where an ending cannot be made
+durable in the audit trail, the answer is fault 2100 and carries nothing of a patient (anchors.md decision 5).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from smsp_provider.audit.events import Ending, EndingKind, FaultFacts, Intent, PatientFacts, RequestFacts, Source
+from smsp_provider.audit.operator_events import Alert, AlertKind, InputRefused, Observer, RequestAnswered
+from smsp_provider.audit.trail import AuditTrail, AuditUnavailable
+from smsp_provider.domain.audit_identity import AuthorRefused
+from smsp_provider.domain.faults import ToolkitFault, provider_failure, try_again
+from smsp_provider.domain.gate import GateRefusal, Outgoing, check_outgoing
+from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.identifiers import is_uuid
+from smsp_provider.domain.outcomes import Outcome
+from smsp_provider.domain.requests import InputInvalid, ServiceRequest
+from smsp_provider.domain.response_codes import ResponseCode
+from smsp_provider.engine.asking import Inquiry, inquire
+from smsp_provider.engine.disposition import Disposition, dispose
+from smsp_provider.engine.exchange import InboundExchange, Reply
+from smsp_provider.engine.policy import EnginePolicy
+from smsp_provider.engine.ports import Clock, Deadline, IdSource, ReplayMemory, ReplayUnavailable, SpineConnector
+from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
+from smsp_provider.itk.read_back import read_back
+from smsp_provider.itk.response import ResponseIds, build_response
+from smsp_provider.services.procedure import Policy
+from smsp_provider.soap.addressing import find_message_id
+from smsp_provider.soap.envelope import read_soap
+from smsp_provider.soap.fault import build_fault
+from smsp_provider.xmlcore.schemas import Schemas
+
+__all__ = ["Pipeline"]
+
+_LONDON: Final = ZoneInfo("Europe/London")
+"""Where "today" is for PDS (pds-services.md)."""
+
+_MILLISECONDS: Final = 1000
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What every ending needs: which exchange, since when, and what is known about its request."""
+
+    exchange_id: str
+    started: float
+    url: str
+    message_id: str | None
+    facts: RequestFacts
+    inquiry: Inquiry
+
+
+class Pipeline:
+    """The engine behind every web adapter (:class:`smsp_provider.engine.endpoint.SoapEndpoint`)."""
+
+    def __init__(
+        self,
+        *,
+        policy: EnginePolicy,
+        schemas: Schemas,
+        connector: SpineConnector,
+        audit: AuditTrail,
+        observer: Observer,
+        replay: ReplayMemory,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        self._policy: Final = policy
+        self._schemas: Final = schemas
+        self._connector: Final = connector
+        self._audit: Final = audit
+        self._observer: Final = observer
+        self._replay: Final = replay
+        self._clock: Final = clock
+        self._ids: Final = ids
+
+    def receive(self, exchange: InboundExchange) -> Received:
+        """Read envelope and addressing, and find the service.
+
+        Raises:
+            ToolkitFault: the message cannot be taken; hand it to :meth:`refuse`.
+        """
+        return receive(
+            exchange,
+            self._policy,
+            exchange_id=self._ids.new_uuid(),
+            arrived=self._clock.now(),
+            started=self._clock.monotonic(),
+        )
+
+    def answer(self, received: Received) -> Reply:
+        """Answer a received request; every ending is audited, and nothing is raised."""
+        today = HL7Date.of(received.arrived.astimezone(_LONDON).date())
+        try:
+            understood = understand(
+                received, self._policy, self._schemas, today, lambda username: self._is_repeat(received, username)
+            )
+        except Stopped as stopped:
+            return self._answer_stopped(received, self._exchange(received, stopped.facts), stopped.cause)
+        except Exception as crash:  # noqa: BLE001 - the last resort before the payload is understood
+            return self.refuse(received.exchange, crash)
+        exchange = self._exchange(received, understood.facts)
+        try:
+            return self._answer_understood(received, understood, exchange, today)
+        except AuditUnavailable as unavailable:
+            return self._unrecorded(exchange, unavailable)
+        except Exception as crash:  # noqa: BLE001 - the last resort: a response that cannot even be built
+            return self._end_with_fault(exchange, _broken(crash), EndingKind.CRASHED)
+
+    def refuse(self, exchange: InboundExchange, error: Exception) -> Reply:
+        """Turn a fault, or any other exception, into an audited fault reply; nothing is raised."""
+        message_id = _message_id_in(exchange.body)
+        ended = _Exchange(
+            self._ids.new_uuid(),
+            self._clock.monotonic(),
+            exchange.url,
+            message_id,
+            RequestFacts(address=exchange.peer.address, common_name=exchange.peer.common_name, message_id=message_id),
+            Inquiry(),
+        )
+        if isinstance(error, ToolkitFault):
+            return self._end_with_fault(ended, error, EndingKind.FAULT)
+        return self._end_with_fault(ended, _broken(error), EndingKind.CRASHED)
+
+    @staticmethod
+    def _exchange(received: Received, facts: RequestFacts) -> _Exchange:
+        return _Exchange(
+            received.exchange_id,
+            received.started,
+            received.exchange.url,
+            received.addressing.message_id,
+            facts,
+            Inquiry(),
+        )
+
+    def _answer_stopped(self, received: Received, exchange: _Exchange, cause: Exception) -> Reply:
+        if isinstance(cause, ToolkitFault):
+            return self._end_with_fault(exchange, cause, EndingKind.FAULT)
+        if not isinstance(cause, InputInvalid | AuthorRefused):
+            return self._end_with_fault(exchange, _broken(cause), EndingKind.CRASHED)
+        try:
+            return self._end_with_failure(received, exchange, None, dispose(cause))
+        except AuditUnavailable as unavailable:
+            return self._unrecorded(exchange, unavailable)
+        except Exception as crash:  # noqa: BLE001 - the last resort: a response that cannot even be built
+            return self._end_with_fault(exchange, _broken(crash), EndingKind.CRASHED)
+
+    def _answer_understood(
+        self, received: Received, understood: Understood, exchange: _Exchange, today: HL7Date
+    ) -> Reply:
+        def before_first_query() -> None:
+            self._audit.open_intent(
+                Intent(
+                    exchange.exchange_id,
+                    self._clock.now(),
+                    understood.facts,
+                    understood.sender.asid,
+                    understood.sender.author,
+                )
+            )
+
+        try:
+            outcome = inquire(
+                understood.request,
+                Policy(self._policy.code_map, today, self._policy.confirm_trace),
+                self._connector,
+                understood.sender,
+                Deadline(received.started + self._policy.request_seconds),
+                before_first_query,
+                exchange.inquiry,
+            )
+        except (AuditUnavailable, ToolkitFault):
+            raise
+        except Exception as failure:  # noqa: BLE001 - the payload is understood: SMSP-9999 unless the table knows it
+            return self._end_with_failure(received, exchange, understood.request, dispose(failure))
+        return self._end_with_outcome(received, exchange, understood.request, outcome)
+
+    def _end_with_failure(
+        self, received: Received, exchange: _Exchange, request: ServiceRequest | None, disposition: Disposition
+    ) -> Reply:
+        if disposition.code is None:
+            fault = try_again("The service is busy, try again later", rule="SMSP-PERF-001")
+            return self._end_with_fault(exchange, fault, EndingKind.FAULT, disposition.reason)
+        if disposition.alert is not None:
+            self._alert(disposition.alert, exchange, disposition.reason)
+        if disposition.code is ResponseCode.INPUT_INVALID or disposition.code is ResponseCode.AUTHOR_REFUSED:
+            self._observer.notify(InputRefused(exchange.exchange_id, received.service, disposition.reason))
+        outcome = Outcome.without_data(disposition.code, disposition.reason)
+        return self._end_with_outcome(received, exchange, request, outcome)
+
+    def _end_with_outcome(
+        self, received: Received, exchange: _Exchange, request: ServiceRequest | None, outcome: Outcome
+    ) -> Reply:
+        """Write the response, read it again as the caller will, record the ending, and only then let it go (W10)."""
+        message_id = self._ids.new_uuid()
+        try:
+            document = self._written(received, request, outcome, message_id)
+        except GateRefusal as refusal:
+            disposition = dispose(refusal)
+            self._alert(AlertKind.GATE_REFUSED, exchange, disposition.reason)
+            outcome = Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, disposition.reason)
+            document = self._written(received, request, outcome, message_id)
+        inquiry = exchange.inquiry
+        wire_code = self._policy.vocabulary.codes[outcome.code]
+        self._audit.close(
+            Ending(
+                exchange.exchange_id,
+                self._clock.now(),
+                EndingKind.ANSWERED,
+                self._elapsed_ms(exchange),
+                source=Source.SPINE if inquiry.asked else Source.NONE,
+                request=None if inquiry.asked else exchange.facts,
+                response_code=outcome.code,
+                wire_code=wire_code,
+                reason=outcome.reason,
+                reply_message_id=message_id,
+                spine=tuple(inquiry.exchanges),
+                patient=PatientFacts(
+                    nhs_number=outcome.nhs_number,
+                    evidence=outcome.evidence,
+                    superseded=outcome.code is ResponseCode.SUPERSEDED,
+                    sensitive=inquiry.sensitive,
+                    name_contradiction=outcome.name_contradiction,
+                    repairs=outcome.repairs,
+                ),
+            )
+        )
+        if inquiry.sensitive:
+            self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
+        unmapped = self._policy.code_map.unmapped(tuple(i for i in inquiry.issues if i.is_error))
+        if unmapped:
+            self._observer.notify(
+                Alert(
+                    AlertKind.UNMAPPED_PDS_CODE,
+                    exchange.exchange_id,
+                    "PDS gave a code that the map does not know",
+                    codes=unmapped,
+                )
+            )
+        self._notify(exchange, wire_code, _OK)
+        return Reply(_OK, document)
+
+    def _end_with_fault(self, exchange: _Exchange, fault: ToolkitFault, kind: EndingKind, reason: str = "") -> Reply:
+        """Write the fault and record it; a fault that cannot be recorded becomes fault 2100."""
+        error_id, message_id = self._ids.new_uuid(), self._ids.new_uuid()
+        inquiry = exchange.inquiry
+        try:
+            self._audit.close(
+                Ending(
+                    exchange.exchange_id,
+                    self._clock.now(),
+                    kind,
+                    self._elapsed_ms(exchange),
+                    source=Source.SPINE if inquiry.asked else Source.NONE,
+                    request=None if inquiry.asked else exchange.facts,
+                    fault=FaultFacts(fault.faultcode, fault.error_code, error_id, fault.rule),
+                    reason=reason or fault.text,
+                    reply_message_id=message_id,
+                    spine=tuple(inquiry.exchanges),
+                )
+            )
+        except AuditUnavailable as unavailable:
+            return self._unrecorded(exchange, unavailable)
+        if kind is EndingKind.CRASHED:
+            self._alert(AlertKind.UNEXPECTED_FAILURE, exchange, fault.diagnostic)
+        return self._faulted(exchange, fault, error_id, message_id)
+
+    def _unrecorded(self, exchange: _Exchange, unavailable: AuditUnavailable) -> Reply:
+        """Nothing is answered that is not on record: fault 2100, and the operator is told."""
+        self._alert(AlertKind.AUDIT_UNAVAILABLE, exchange, unavailable.reason)
+        fault = try_again(
+            "The service is not available at the moment, try again later",
+            rule="SMSP-AUDIT-001",
+            diagnostic="The audit trail cannot be written.",
+        )
+        return self._faulted(exchange, fault, self._ids.new_uuid(), self._ids.new_uuid())
+
+    def _faulted(self, exchange: _Exchange, fault: ToolkitFault, error_id: str, message_id: str) -> Reply:
+        body = build_fault(
+            fault,
+            error_id=error_id,
+            message_id=message_id,
+            relates_to=exchange.message_id,
+            endpoint_url=exchange.url,
+        )
+        self._notify(exchange, fault.error_code.value, fault.status)
+        return Reply(fault.status, body)
+
+    def _written(self, received: Received, request: ServiceRequest | None, outcome: Outcome, message_id: str) -> bytes:
+        """The response's bytes, judged as they are read again (W10).
+
+        Raises:
+            GateRefusal: the bytes are not valid, or say something else than the outcome.
+        """
+        relates_to = received.addressing.message_id
+        local_identifier = request.local_identifier if request is not None else None
+        document = build_response(
+            received.service,
+            outcome,
+            ids=ResponseIds(message_id, self._ids.new_uuid(), self._ids.new_uuid()),
+            relates_to=relates_to,
+            vocabulary=self._policy.vocabulary,
+            local_identifier=local_identifier,
+        )
+        said = read_back(document, received.service, self._schemas)
+        if not said.valid:
+            raise GateRefusal("W10", "the response is not valid: " + "; ".join(said.findings))
+        check_outgoing(
+            outcome,
+            Outgoing(said.nhs_numbers, said.local_identifier, said.relates_to, said.date_of_birth),
+            request_message_id=relates_to,
+            local_identifier=local_identifier,
+        )
+        return document
+
+    def _is_repeat(self, received: Received, username: str) -> bool:
+        """Whether the caller used this MessageID within the replay window.
+
+        Raises:
+            ToolkitFault: 2100, nothing can be told and repeats are to be rejected.
+        """
+        try:
+            return self._replay.is_repeat(username, received.addressing.message_id, received.arrived)
+        except ReplayUnavailable as unavailable:
+            self._observer.notify(Alert(AlertKind.REPLAY_MEMORY_UNAVAILABLE, received.exchange_id, str(unavailable)))
+            if self._policy.reject_repeats:
+                raise try_again("The service is busy, try again later", rule="WS-ADR-01") from None
+            return False
+
+    def _elapsed_ms(self, exchange: _Exchange) -> int:
+        return round((self._clock.monotonic() - exchange.started) * _MILLISECONDS)
+
+    def _alert(self, kind: AlertKind, exchange: _Exchange, reason: str) -> None:
+        self._observer.notify(Alert(kind, exchange.exchange_id, reason))
+
+    def _notify(self, exchange: _Exchange, code: str, status: int) -> None:
+        message_id = exchange.message_id
+        self._observer.notify(
+            RequestAnswered(
+                exchange_id=exchange.exchange_id,
+                service=exchange.facts.service,
+                code=code,
+                status=status,
+                duration_ms=self._elapsed_ms(exchange),
+                spine_exchanges=len(exchange.inquiry.exchanges),
+                message_id=message_id if message_id is not None and is_uuid(message_id) else None,
+                username=exchange.facts.username,
+            )
+        )
+
+
+def _broken(crash: Exception) -> ToolkitFault:
+    """A fault for what should not have happened; it names the type only, because a message can hold anything."""
+    return provider_failure(
+        "The service failed to process the message", rule="WS-FDT-02", diagnostic=f"Unexpected {type(crash).__name__}."
+    )
+
+
+def _message_id_in(body: bytes) -> str | None:
+    """The request's MessageID for RelatesTo, where the message is sound enough to have one."""
+    try:
+        return find_message_id(read_soap(body))
+    except ToolkitFault:
+        return None

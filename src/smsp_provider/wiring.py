@@ -1,0 +1,148 @@
+"""The composition root: from settings to a running engine. The only place that chooses implementations."""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from smsp_provider import __version__
+from smsp_provider.audit.events import Start
+from smsp_provider.config.settings import ReplayPolicy, Settings, SpineSettings
+from smsp_provider.config.vocabulary import load_vocabulary
+from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
+from smsp_provider.connectors.http import ClientTLS, SpineTransport, TransportLimits, client_context
+from smsp_provider.domain.identifiers import ASID, ODSCode
+from smsp_provider.domain.organisations import ASIDDirectory
+from smsp_provider.domain.service import Service
+from smsp_provider.engine.pipeline import Pipeline
+from smsp_provider.engine.policy import EnginePolicy
+from smsp_provider.engine.ports import Clock, IdSource, SpineConnector
+from smsp_provider.engine.system import RandomIds, SystemClock
+from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
+from smsp_provider.itk.services import ServicePaths
+from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
+from smsp_provider.soap.addressing import AddressingPolicy
+from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
+from smsp_provider.storage.sqlite_file import Synchronous
+from smsp_provider.storage.sqlite_replay import SqliteReplayMemory
+from smsp_provider.xmlcore.resources import config_file
+from smsp_provider.xmlcore.schemas import Schemas
+
+__all__ = ["Provider", "build_audit", "build_policy", "build_provider", "start_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A wired provider: what a web adapter serves, and what a process has to look after."""
+
+    pipeline: Pipeline
+    schemas: Schemas
+    audit: SqliteAuditTrail
+    log_level: LogLevel
+
+
+def build_policy(settings: Settings) -> EnginePolicy:
+    """The engine's policy; reads the vocabulary file.
+
+    Raises:
+        OSError, tomllib.TOMLDecodeError, pydantic.ValidationError: the vocabulary file is unusable.
+    """
+    vocabulary, code_map = load_vocabulary(_vocabulary_file(settings))
+    service = settings.service
+    return EnginePolicy(
+        vocabulary=vocabulary,
+        code_map=code_map,
+        organisations=_organisations(settings.spine),
+        addressing=AddressingPolicy(frozenset(service.accepted_to) or None),
+        envelope=EnvelopePolicy(_profiles(service.accepted_profiles), settings.limits.max_payload_bytes),
+        paths=ServicePaths(frozenset({settings.server.service_path}), settings.server.operation_path_prefix),
+        clock_skew=timedelta(seconds=service.clock_skew_seconds),
+        request_seconds=settings.limits.request_seconds,
+        reject_repeats=service.replay_policy is ReplayPolicy.REJECT,
+        confirm_trace=service.confirm_trace,
+    )
+
+
+def build_audit(settings: Settings, clock: Clock) -> SqliteAuditTrail:
+    """The audit trail of this provider; nothing is opened yet."""
+    return SqliteAuditTrail(settings.audit.database, clock, synchronous=Synchronous[settings.audit.synchronous])
+
+
+def build_provider(
+    settings: Settings,
+    *,
+    connector: SpineConnector | None = None,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+) -> Provider:
+    """Everything of one process. ``connector``, ``clock`` and ``ids`` replace the real ones in tests and benchmarks.
+
+    Raises:
+        OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
+    """
+    clock = clock or SystemClock()
+    ids = ids or RandomIds()
+    quieten_libraries()
+    schemas = Schemas(settings.schemas.directory)
+    audit = build_audit(settings, clock)
+    log_level = LogLevel(Level[settings.log.level.upper()])
+    replay_file = settings.audit.database.with_name("replay.db")
+    pipeline = Pipeline(
+        policy=build_policy(settings),
+        schemas=schemas,
+        connector=connector or _spine_connector(settings.spine, clock, ids),
+        audit=audit,
+        observer=LogObserver(sys.stdout.buffer, log_level, clock),
+        replay=SqliteReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
+        clock=clock,
+        ids=ids,
+    )
+    return Provider(pipeline, schemas, audit, log_level)
+
+
+def start_record(settings: Settings, clock: Clock) -> Start:
+    """The audit record of a start: version, and digests of the settings and of the reference data (SMSP-AUDIT-008)."""
+    effective = json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()
+    vocabulary = _vocabulary_file(settings)
+    return Start(
+        clock.now(),
+        __version__,
+        settings.environment.value,
+        hashlib.sha256(effective).hexdigest(),
+        ((vocabulary.name, hashlib.sha256(vocabulary.read_bytes()).hexdigest()),),
+    )
+
+
+def _vocabulary_file(settings: Settings) -> Path:
+    return settings.vocabulary or config_file("vocabulary.toml")
+
+
+def _organisations(spine: SpineSettings) -> ASIDDirectory:
+    return ASIDDirectory(
+        {ODSCode(code): ASID(asid) for code, asid in spine.ods_to_asid.items()},
+        ASID(spine.default_asid) if spine.default_asid is not None else None,
+    )
+
+
+def _profiles(configured: Mapping[str, tuple[str, ...]]) -> Mapping[Service, frozenset[str]]:
+    """The standard profile ids, and those configured besides.
+
+    Raises:
+        ValueError: an operation that does not exist.
+    """
+    further = {Service(operation): frozenset(profiles) for operation, profiles in configured.items()}
+    return {service: ids | further.get(service, frozenset()) for service, ids in DEFAULT_PROFILES.items()}
+
+
+def _spine_connector(spine: SpineSettings, clock: Clock, ids: IdSource) -> HL7v3Connector:
+    context = None
+    if spine.ca is not None and spine.certificate is not None and spine.key is not None:
+        context = client_context(ClientTLS(spine.ca, spine.certificate, spine.key))
+    limits = TransportLimits(spine.max_in_flight, spine.connect_seconds, spine.max_answer_bytes)
+    transport = SpineTransport(spine.endpoint, clock, context, limits)
+    settings = HL7v3Settings(ASID(spine.pds_asid), spine.own_address or None)
+    return HL7v3Connector(settings, transport, clock, ids, time.sleep)
