@@ -1,0 +1,247 @@
+"""Carries one message to Spine and brings back the whole answer within the deadline, or says how far it came.
+
+One pool of kept connections per process and endpoint, one TLS context. Nothing that urllib3 raises or logs leaves this
+module: its texts can quote addresses and bodies.
+
+Retry: a kept connection that the server closed while it was idle is replaced by a new one, once, within the deadline.
+Queries change nothing and may be repeated (pds-hl7v3.md, section 9). Nothing else is sent twice here.
+
+Source: pds-hl7v3.md, section 2; pds-services.md, the one table; serving.md, section 4; safety.md, section 2.
+"""
+
+import logging
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Timeout
+
+from smsp_provider.connectors.connection import PlainConnection, Stale, TLSConnection, Unconnected
+from smsp_provider.domain.failures import NoCapacity, NotSent, Refused, SentNoAnswer, Unreadable
+from smsp_provider.domain.masking import Masked
+from smsp_provider.engine.ports import Clock, Deadline
+
+__all__ = ["ClientTLS", "HTTPAnswer", "SpineTransport", "TransportLimits", "client_context"]
+
+_OK: Final = 200
+_MULTIPLE_CHOICES: Final = 300
+_SERVER_ERROR: Final = 500
+_CHUNK: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTLS:
+    """What is needed to be known to Spine and to know it: PEM files, and nothing from the machine's own trust store.
+
+    ``strict_chain`` False drops RFC 5280's strict rules, which Python 3.13 applies by default and some older NHS
+    certificate chains do not keep.
+    """
+
+    ca_file: Path
+    certificate_file: Path
+    key_file: Path
+    strict_chain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TransportLimits:
+    """Bounds of the transport: calls at the same time, seconds to connect, and bytes of an answer."""
+
+    max_in_flight: int = 64
+    connect_seconds: float = 5.0
+    max_answer_bytes: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HTTPAnswer(Masked):
+    """A whole answer: the status (200, or 500 and above) and the body."""
+
+    status: int
+    body: bytes
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = PlainConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = TLSConnection
+
+
+def client_context(tls: ClientTLS) -> ssl.SSLContext:
+    """The TLS context of a client: TLS 1.2 or later, the own certificate, the given CAs only, host names checked.
+
+    Raises:
+        OSError: a file is missing or is not what it should be (``ssl.SSLError`` is one).
+    """
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(tls.ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not tls.strict_chain:
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.load_cert_chain(str(tls.certificate_file), str(tls.key_file))
+    return context
+
+
+class SpineTransport:
+    """POSTs messages to one Spine endpoint.
+
+    Safe to build before a fork: the connections, and only they, are made at the first call in each process that uses
+    its own copy. Thread-safe.
+
+    Raises:
+        ValueError: the URL is not https (http is for loopback hosts only), has no host, or carries user information;
+            or https without a TLS context.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        context: ssl.SSLContext | None = None,
+        limits: TransportLimits | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
+            raise ValueError("the Spine endpoint must be a plain https URL with a host")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("http is allowed to loopback hosts only: use https for the Spine endpoint")
+        if parts.scheme == "https" and context is None:
+            raise ValueError("an https endpoint needs a TLS context")
+        self.url: Final = url
+        self._host: Final = parts.hostname
+        self._port: Final = parts.port
+        self._target: Final = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._context: Final = context if parts.scheme == "https" else None
+        self._clock: Final = clock
+        self._limits: Final = limits or TransportLimits()
+        self._slots: Final = threading.BoundedSemaphore(self._limits.max_in_flight)
+        self._lock: Final = threading.Lock()
+        self._pool: HTTPConnectionPool | None = None
+        # urllib3 logs targets and headers at DEBUG and WARNING; its loggers inherit this level from their parent.
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+
+    def post(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
+        """Send ``body`` and return the whole answer.
+
+        Raises:
+            NoCapacity: as many calls as allowed are in flight; nothing was sent.
+            NotSent: no time left, no connection, no TLS.
+            SentNoAnswer: no whole answer in time, or the connection broke.
+            Refused: HTTP 3xx (never followed) or 4xx.
+            Unreadable: another status below 300, an encoded or an oversized body.
+        """
+        if not self._slots.acquire(blocking=False):
+            raise NoCapacity("as many calls to Spine as allowed are in flight")
+        try:
+            try:
+                return self._exchange(body, headers, deadline)
+            except Stale:
+                # The others that waited as long are as dead: the second attempt must not meet another one.
+                self.close_idle()
+                return self._exchange_again(body, headers, deadline)
+        finally:
+            self._slots.release()
+
+    def close_idle(self) -> None:
+        """Drop every kept connection; those in use are closed when their call ends."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _exchange_again(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
+        try:
+            return self._exchange(body, headers, deadline)
+        except (Stale, NotSent):
+            # NotSent would claim that Spine has seen nothing; the first attempt may have reached it.
+            raise SentNoAnswer("the connection was closed without an answer") from None
+
+    def _exchange(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
+        left = deadline.remaining(self._clock)
+        if left <= 0:
+            raise NotSent("no time was left to ask Spine")
+        with _translated():
+            response = self._connections().urlopen(
+                "POST",
+                self._target,
+                body,
+                headers,
+                retries=False,
+                redirect=False,
+                timeout=Timeout(connect=min(left, self._limits.connect_seconds), total=left),
+                preload_content=False,
+                decode_content=False,
+            )
+        return self._answer(response)
+
+    def _connections(self) -> HTTPConnectionPool:
+        with self._lock:
+            if self._pool is None:
+                size = self._limits.max_in_flight
+                if self._context is not None:
+                    self._pool = _TLSPool(self._host, self._port, maxsize=size, ssl_context=self._context)
+                else:
+                    self._pool = _PlainPool(self._host, self._port, maxsize=size)
+            return self._pool
+
+    def _answer(self, response: BaseHTTPResponse) -> HTTPAnswer:
+        """The answer; the connection goes back to the pool only after a whole body, and is closed otherwise."""
+        try:
+            return self._read(response)
+        except BaseException:
+            response.close()
+            raise
+
+    def _read(self, response: BaseHTTPResponse) -> HTTPAnswer:
+        status = response.status
+        if status != _OK and status < _MULTIPLE_CHOICES:
+            raise Unreadable(f"HTTP status {status} is no answer to a query")
+        if _MULTIPLE_CHOICES <= status < _SERVER_ERROR:
+            raise Refused(f"HTTP status {status}")
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise Unreadable("the answer is encoded, though no encoding was offered")
+        return HTTPAnswer(status, self._body(response))
+
+    def _body(self, response: BaseHTTPResponse) -> bytes:
+        """The whole body. Only the read that finds its end tells whether it was cut, so the last one is always made."""
+        body = bytearray()
+        with _translated():
+            while chunk := response.read(_CHUNK):
+                body += chunk
+                if len(body) > self._limits.max_answer_bytes:
+                    raise Unreadable("the answer is larger than allowed")
+        return bytes(body)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what urllib3 and the standard library raise into failures that carry nothing of the message."""
+    try:
+        yield
+    except Stale:
+        raise
+    except Unconnected as error:
+        raise NotSent(error.why) from None
+    except (ReadTimeoutError, TimeoutError):
+        raise SentNoAnswer("no whole answer came in time") from None
+    except (HTTPError, HTTPException, OSError):
+        raise SentNoAnswer("the connection broke before a whole answer") from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
