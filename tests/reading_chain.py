@@ -32,10 +32,7 @@ def read_everything(body: bytes, soap_action: str | None, schemas: Schemas, *, n
     service = select_service(addressing.action, "/smsp/pds", ServicePaths())
     check_security(message, now, COMMON_NAME, SecurityPolicy())
     distribution = read_distribution(message.body_child, addressing.action, schemas, EnvelopePolicy())
-    if distribution.payload is None:
-        assert distribution.payload_problem is not None
-        raise distribution.payload_problem
-    fields = read_request(service, distribution.payload, schemas)
+    fields = read_request(service, distribution.require_payload(), schemas)
     recognise(distribution.audit_ids)
     check_fields(service, fields, HL7Date.of(now.date()))
     return fields
