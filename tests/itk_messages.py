@@ -6,7 +6,7 @@ HTTP header that goes with them. None always means "leave it out". Text is escap
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from smsp_provider.domain.service import Service
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "payload_of",
     "request_for",
+    "with_texts",
 ]
 
 NOW: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -274,3 +275,9 @@ class Request:
 def request_for(service: Service, fields: Fields | None = None, *, now: datetime = NOW) -> Request:
     """A valid request to a service, fresh at ``now``."""
     return replace(Request(), service=service, fields=fields, now=now)
+
+
+def with_texts(request: Request, **texts: str | None) -> Request:
+    """The request with other texts, by the names of its text fields (for tests that take the field from a table)."""
+    changes: dict[str, Any] = dict(texts)
+    return replace(request, **changes)
