@@ -53,6 +53,7 @@ class SqliteReplayMemory:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._pid != os.getpid():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.touch(mode=0o600)
             connection = sqlite3.connect(
                 self._path, timeout=self._wait_s, isolation_level=None, check_same_thread=False

@@ -1,9 +1,10 @@
-"""The only XML parser: hardened, bounded, one parser object per call.
+"""The only XML parser: hardened, bounded, one parser for each thread.
 
 Nothing is fetched, no entity is expanded, a DTD is refused, depth and size are bounded. Errors name the rule, never the
 content, so that they may be shown to a caller.
 """
 
+import threading
 from typing import Final
 
 from lxml import etree
@@ -12,6 +13,34 @@ __all__ = ["MAX_DEPTH", "MalformedXML", "local_name", "namespace", "parse"]
 
 MAX_DEPTH: Final = 64
 """Elements below each other; a real request has about a dozen."""
+
+
+class _PerThread(threading.local):
+    """One parser for each thread: making one costs as much as parsing a request, and sharing one would take turns.
+
+    A parser keeps nothing of a document it has parsed; its complaints about one it refused can hold the document's
+    words until its next use, so such a parser is thrown away (safety rule W12).
+    """
+
+    def __init__(self) -> None:
+        self.parser = _new_parser()
+        self.is_too_deep = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
+
+
+def _new_parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        dtd_validation=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+_local: Final = _PerThread()
 
 
 class MalformedXML(ValueError):
@@ -34,38 +63,19 @@ def parse(document: bytes) -> etree._Element:
         document.decode("utf-8")
     except UnicodeDecodeError:
         raise MalformedXML("the document is not UTF-8") from None
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        dtd_validation=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(document, parser)
+        root = etree.fromstring(document, _local.parser)
     except (etree.XMLSyntaxError, ValueError):
-        # The parser's own message can quote the document, so it is dropped here.
+        # The parser's own message can quote the document, so it is dropped here, and the parser that remembers it.
+        _local.parser = _new_parser()
         raise MalformedXML("the document is not well-formed XML") from None
     if root is None:
         raise MalformedXML("the document has no root element")
     if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedXML("a document type declaration is not allowed")
-    if _deeper_than(root, MAX_DEPTH):
+    if _local.is_too_deep(root):
         raise MalformedXML("the document is nested too deeply")
     return root
-
-
-def _deeper_than(root: etree._Element, limit: int) -> bool:
-    """Whether any element stands more than ``limit`` levels deep, without recursion."""
-    level = [root]
-    for _ in range(limit):
-        level = [child for element in level for child in element]
-        if not level:
-            return False
-    return True
 
 
 def local_name(element: etree._Element) -> str:
