@@ -20,6 +20,7 @@ __all__ = ["PatientRow", "PatientStore", "UnusableStore", "birth_digits", "fold"
 
 _VERSION: Final = 1
 _BATCH: Final = 20_000
+_PRECISIONS: Final = (4, 6, 8)
 _TABLES: Final = """
     CREATE TABLE patient (nhs_number TEXT PRIMARY KEY, superseded_by TEXT, document TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE name_key (family TEXT NOT NULL, gender TEXT NOT NULL, birth TEXT NOT NULL, nhs_number TEXT NOT NULL);
@@ -58,8 +59,9 @@ def fold(text: str) -> str:
 
 
 def birth_digits(birth_time: str | None) -> str:
-    """The date part of a timestamp (at most YYYYMMDD); empty where there is none."""
-    return (birth_time or "").strip()[:8]
+    """The date of a timestamp as YYYY, YYYYMM or YYYYMMDD; empty where there is none of these precisions."""
+    digits = (birth_time or "").strip()[:8]
+    return digits if len(digits) in _PRECISIONS else ""
 
 
 class PatientStore:

@@ -23,7 +23,6 @@ from smsp_provider.simulator.records import (
 
 __all__ = ["Finding", "Replaced", "decide", "is_new_style", "names_number"]
 
-_SHORTEST_DATE: Final = 4
 _FULL_DATE: Final = 8
 _VERIFIED_PARTS: Final = 2
 _REFUSALS: Final = {SupersededStyle.REFUSE_17: "17", SupersededStyle.REFUSE_44: "44"}
@@ -141,10 +140,10 @@ def _in_trace_answer(address: SpineAddress, query: TraceQuery, today: str) -> bo
 
 
 def _dates_agree(one: str | None, other: str | None) -> bool:
-    """Whether both say the same at the coarser precision; what is not at least a year agrees with nothing."""
+    """Whether both say the same at the coarser precision; what is no date agrees with nothing."""
     first, second = birth_digits(one), birth_digits(other)
     length = min(len(first), len(second))
-    return length >= _SHORTEST_DATE and first[:length] == second[:length]
+    return length > 0 and first[:length] == second[:length]
 
 
 # --- by number --------------------------------------------------------------------------------------------------------
@@ -159,6 +158,8 @@ def _cross_check(store: PatientStore, query: CrossCheckQuery, today: str) -> Fin
     if patient.superseded_by is not None and code is not None:
         return Finding(errors(code), subject=patient.nhs_number)
     current, reasons = _in_force(store, patient)
+    if current.invalidated:
+        return Finding(errors("22"), subject=patient.nhs_number)
     if patient.spine_compares and not _verifies(current, query, today):
         return Finding(errors("40"), subject=patient.nhs_number)
     seen = current.seen_by_query(today, history=False)
@@ -174,6 +175,8 @@ def _retrieve(store: PatientStore, query: RetrievalQuery, today: str) -> Finding
     if refused is not None or patient is None:
         return refused or Finding(errors("1", "RT003"), subject=query.nhs_number)
     current, reasons = _in_force(store, patient)
+    if current.invalidated:
+        return Finding(errors("22"), subject=patient.nhs_number)
     if current.confidentiality is not None:
         reasons += warning("9")
     record = current.seen_by_query(today, history=query.history)
