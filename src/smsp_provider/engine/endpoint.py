@@ -1,6 +1,6 @@
 """The engine as the web edge sees it: bytes in, bytes out, in two steps so that a dispatcher can route in between."""
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange, Reply
@@ -17,10 +17,13 @@ class ReceivedRequest(Protocol):
         ...
 
 
-class SoapEndpoint(Protocol):
-    """What a web adapter calls."""
+R = TypeVar("R", bound=ReceivedRequest)
 
-    def receive(self, exchange: InboundExchange) -> ReceivedRequest:
+
+class SoapEndpoint(Protocol[R]):
+    """What a web adapter calls; ``R`` is the endpoint's own kind of received request."""
+
+    def receive(self, exchange: InboundExchange) -> R:
         """Read the envelope and find the service.
 
         Raises:
@@ -28,7 +31,7 @@ class SoapEndpoint(Protocol):
         """
         ...
 
-    def answer(self, received: ReceivedRequest) -> Reply:
+    def answer(self, received: R) -> Reply:
         """Answer a received request; every ending is audited, and nothing is raised."""
         ...
 
