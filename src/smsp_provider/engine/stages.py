@@ -6,11 +6,11 @@ learned before a stage raised travels with the exception, because the audit need
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from smsp_provider.audit.events import RequestFacts
-from smsp_provider.domain.audit_identity import recognise
+from smsp_provider.domain.audit_identity import Caller, recognise
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
@@ -19,12 +19,12 @@ from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import SpineSender
-from smsp_provider.itk.distribution import read_distribution
+from smsp_provider.itk.distribution import Distribution, read_distribution
 from smsp_provider.itk.request import read_request
 from smsp_provider.itk.services import select_service
 from smsp_provider.soap.addressing import Addressing, read_addressing
 from smsp_provider.soap.envelope import SoapMessage, check_must_understand, read_soap
-from smsp_provider.soap.security import SecurityPolicy, UsernamePolicy, check_security
+from smsp_provider.soap.security import SecurityFacts, SecurityPolicy, UsernamePolicy, check_security
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = ["Received", "Stopped", "Understood", "receive", "understand"]
@@ -89,48 +89,65 @@ def understand(
     Raises:
         Stopped: with the cause: ToolkitFault, InputInvalid or AuthorRefused, or whatever broke here.
     """
-    peer = received.exchange.peer
-    facts = RequestFacts(
-        address=peer.address,
-        common_name=peer.common_name,
-        service=received.service,
-        action=received.addressing.action,
-        message_id=received.addressing.message_id,
-        from_address=received.addressing.sender,
-    )
+    learnt = _Learnt(received)
     try:
-        username_policy = UsernamePolicy.REQUIRE_MATCH if peer.over_tls else UsernamePolicy.IGNORE
-        security = check_security(
-            received.message,
-            received.arrived,
-            peer.common_name,
-            SecurityPolicy(username_policy, policy.clock_skew),
-        )
-        facts = replace(
-            facts, username=security.username, signed=security.signed, repeated=is_repeat(security.username)
-        )
-        _check_repeat(facts, policy)
-        distribution = read_distribution(
-            received.message.body_child, received.addressing.action, schemas, policy.envelope
-        )
-        facts = replace(
-            facts,
-            tracking_id=distribution.tracking_id,
-            audit_ids=distribution.audit_ids,
-            sender_address=distribution.sender_address,
-        )
-        fields = read_request(received.service, distribution.require_payload(), schemas)
-        request = check_fields(received.service, fields, today)
-        if isinstance(request, ByNumber):
-            facts = replace(facts, nhs_number=request.nhs_number)
-        caller = recognise(distribution.audit_ids)
-        facts = replace(facts, method=caller.method, ods_code=caller.ods_code)
-        asid = policy.organisations.asid_for(caller)
+        return _understand(received, policy, schemas, today, is_repeat, learnt)
     except Exception as cause:  # noqa: BLE001 - told apart by the pipeline; nothing is swallowed
-        raise Stopped(facts, cause) from None
-    return Understood(facts, request, SpineSender(asid, caller.author))
+        raise Stopped(learnt.facts(), cause) from None
 
 
-def _check_repeat(facts: RequestFacts, policy: EnginePolicy) -> None:
-    if facts.repeated and policy.reject_repeats:
+@dataclass(slots=True)
+class _Learnt:
+    """What the stages learned so far; lives for one call of :func:`understand`."""
+
+    received: Received
+    security: SecurityFacts | None = None
+    repeated: bool = False
+    distribution: Distribution | None = None
+    request: ServiceRequest | None = None
+    caller: Caller | None = None
+
+    def facts(self) -> RequestFacts:
+        received, security, distribution, caller = self.received, self.security, self.distribution, self.caller
+        peer, addressing = received.exchange.peer, received.addressing
+        return RequestFacts(
+            address=peer.address,
+            username=security.username if security is not None else None,
+            common_name=peer.common_name,
+            service=received.service,
+            action=addressing.action,
+            message_id=addressing.message_id,
+            tracking_id=distribution.tracking_id if distribution is not None else None,
+            audit_ids=distribution.audit_ids if distribution is not None else (),
+            method=caller.method if caller is not None else None,
+            ods_code=caller.ods_code if caller is not None else None,
+            sender_address=distribution.sender_address if distribution is not None else None,
+            from_address=addressing.sender,
+            nhs_number=self.request.nhs_number if isinstance(self.request, ByNumber) else None,
+            signed=security is not None and security.signed,
+            repeated=self.repeated,
+        )
+
+
+def _understand(
+    received: Received,
+    policy: EnginePolicy,
+    schemas: Schemas,
+    today: HL7Date,
+    is_repeat: Callable[[str], bool],
+    learnt: _Learnt,
+) -> Understood:
+    peer, addressing = received.exchange.peer, received.addressing
+    username_policy = UsernamePolicy.REQUIRE_MATCH if peer.over_tls else UsernamePolicy.IGNORE
+    learnt.security = check_security(
+        received.message, received.arrived, peer.common_name, SecurityPolicy(username_policy, policy.clock_skew)
+    )
+    learnt.repeated = is_repeat(learnt.security.username)
+    if learnt.repeated and policy.reject_repeats:
         raise invalid_message("wsa:MessageID is a duplicate of an earlier one", rule="WS-ADR-01")
+    learnt.distribution = read_distribution(received.message.body_child, addressing.action, schemas, policy.envelope)
+    fields = read_request(received.service, learnt.distribution.require_payload(), schemas)
+    learnt.request = check_fields(received.service, fields, today)
+    learnt.caller = recognise(learnt.distribution.audit_ids)
+    asid = policy.organisations.asid_for(learnt.caller)
+    return Understood(learnt.facts(), learnt.request, SpineSender(asid, learnt.caller.author))
