@@ -232,7 +232,7 @@ def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
             raise GateRefusal("W3", "the chain of replaced numbers is circular or too long")
         current = answer.nhs_number
         seen.add(current)
-    if not announced <= seen:
+    if announced - seen:
         raise GateRefusal("W7", "cross-check and retrieval name different replacements")
     if not confirmed:
         raise GateRefusal("W3", "the final record was not asked for by its own number")

@@ -132,6 +132,10 @@ def test_rule_2_compares_one_character_of_the_forename() -> None:
         assert verdict(by_number(given=given), born=DAY_OFF) == "NOT_VERIFIED"
 
 
+def test_rule_2_a_held_name_of_just_the_length_agrees() -> None:
+    assert verdict(by_number(), replace(USUAL, family="QUI", given=("O",)), born=DAY_OFF) == "RULE_2"
+
+
 def test_rule_2_a_text_too_short_for_its_beginning_does_not_agree() -> None:
     assert verdict(by_number(family="LI"), replace(USUAL, family="LI"), born=DAY_OFF) == "NOT_VERIFIED"
     assert verdict(by_number(), replace(USUAL, family=""), born=DAY_OFF) == "NOT_VERIFIED"
