@@ -222,7 +222,7 @@ def test_missing_files_are_found_when_the_context_is_made(pki: TestPKI, missing:
     files = [pki.ca, pki.client.certificate, pki.client.key]
     files[missing] = pki.ca.with_name("missing.pem")
     with pytest.raises(OSError):  # noqa: PT011 - the text is OpenSSL's
-        client_context(ClientTLS(*files))
+        client_context(ClientTLS(files[0], files[1], files[2]))
 
 
 # Sent, and no whole answer

@@ -209,7 +209,7 @@ def _name_text(value: str) -> str:
     """A name or postcode as element content; runs of blanks become one, as Spine's rules for names want (P11)."""
     if _WILDCARD in value:
         raise QueryNotBuilt("a wildcard needs the advanced trace")
-    return text(_required(_BLANKS.sub(" ", value).strip(), "a search value"))
+    return text(_BLANKS.sub(" ", _required(value, "a search value")).strip())
 
 
 def _required(value: str, what: str) -> str:
@@ -217,8 +217,8 @@ def _required(value: str, what: str) -> str:
 
     The builder would drop the characters that XML forbids; a name must not be searched as another name.
     """
-    if not value:
-        raise QueryNotBuilt(f"{what} is empty")
     if _NOT_XML.search(value) is not None:
         raise QueryNotBuilt(f"{what} holds a character that XML cannot carry")
+    if not value.strip():
+        raise QueryNotBuilt(f"{what} is empty")
     return value
