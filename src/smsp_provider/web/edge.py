@@ -1,0 +1,238 @@
+"""HTTP below SOAP: which requests become an exchange for the engine, and what the others are answered.
+
+Both WSGI adapters share this, so that they differ in nothing a caller can see. Source: transport.md, "A request",
+"A fault", the paragraph "Below SOAP", and serving.md section 1.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, Generic, Protocol, TypeVar
+from urllib.parse import parse_qs
+
+from smsp_provider.audit.operator_events import Alert, AlertKind, EdgeAnswered, Observer
+from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, invalid_message, provider_failure
+from smsp_provider.engine.endpoint import ReceivedRequest, SoapEndpoint
+from smsp_provider.engine.exchange import InboundExchange, Reply
+from smsp_provider.itk.services import ServicePaths
+from smsp_provider.soap.fault import build_fault
+from smsp_provider.web.peer import peer_of
+
+__all__ = ["Documents", "Edge", "EdgePolicy", "Environ", "StartResponse", "WSGIApplication"]
+
+Environ = dict[str, object]
+WSGIApplication = Callable[[Environ, "StartResponse"], Iterable[bytes]]
+
+R = TypeVar("R", bound=ReceivedRequest)
+
+_HEALTH: Final = "/healthz"
+_READY: Final = "/readyz"
+_SOAP_12: Final = "application/soap+xml"
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_TEXT: Final = "text/plain; charset=utf-8"
+_XML: Final = "text/xml; charset=utf-8"
+_MAX_QUERY: Final = 500
+_KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+
+class StartResponse(Protocol):
+    """The second argument of a WSGI application."""
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], /) -> object:
+        """Begin the response."""
+        ...
+
+
+class _Input(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePolicy:
+    """Where the services are and how much a caller may send.
+
+    ``max_body_bytes`` bounds a request; ``public_url`` (scheme, host and port) stands in addresses and faults, empty:
+    as the caller addressed this endpoint.
+    """
+
+    paths: ServicePaths = field(default_factory=ServicePaths)
+    max_body_bytes: int = 65_536
+    public_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The published description: ``wsdl`` for the URL it is asked at, ``xsd`` for a name and a URL (None: no such)."""
+
+    wsdl: Callable[[str], bytes]
+    xsd: Callable[[str, str], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge(Generic[R]):
+    """What both adapters have in common. ``ready`` tells whether requests can be served at the moment."""
+
+    endpoint: SoapEndpoint[R]
+    documents: Documents
+    observer: Observer
+    ready: Callable[[], bool]
+    policy: EdgePolicy = field(default_factory=EdgePolicy)
+
+    def respond(
+        self, environ: Environ, start_response: StartResponse, dispatch: Callable[[InboundExchange], Reply]
+    ) -> list[bytes]:
+        """Answer one WSGI request; ``dispatch`` takes what is SOAP. No exception leaves from here."""
+        method = str(environ.get("REQUEST_METHOD", ""))
+        try:
+            reply = self._answer(environ, method, dispatch)
+        except Exception as crash:  # noqa: BLE001 - the last resort: an adapter or a document broke
+            reply = self._crashed(environ, crash)
+        status = HTTPStatus(reply.status)
+        headers = [
+            ("Content-Type", reply.content_type),
+            ("Content-Length", str(len(reply.body))),
+            ("Cache-Control", "no-store"),
+            *reply.headers,
+        ]
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [] if method == "HEAD" else [reply.body]
+
+    def _answer(self, environ: Environ, method: str, dispatch: Callable[[InboundExchange], Reply]) -> Reply:
+        path = str(environ.get("PATH_INFO", ""))
+        if method == "POST" and self.policy.paths.services_at(path):
+            return self._take(environ, path, dispatch)
+        reply = self._beside_soap(environ, path, method)
+        self.observer.notify(EdgeAnswered(method if method in _KNOWN_METHODS else "other", reply.status))
+        return reply
+
+    def _beside_soap(self, environ: Environ, path: str, method: str) -> Reply:
+        reading = method in ("GET", "HEAD")
+        if path in (_HEALTH, _READY):
+            return self._health(path) if reading else _not_allowed("GET, HEAD")
+        if not self.policy.paths.services_at(path):
+            return _plain(HTTPStatus.NOT_FOUND)
+        document = self._document(environ, path) if reading else None
+        return document or _not_allowed("POST")
+
+    def _health(self, path: str) -> Reply:
+        return _plain(HTTPStatus.OK if path == _HEALTH or self.ready() else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _document(self, environ: Environ, path: str) -> Reply | None:
+        query = str(environ.get("QUERY_STRING", ""))
+        fields = parse_qs(query, keep_blank_values=True) if len(query) <= _MAX_QUERY else {}
+        asked = {name.lower(): values[0] for name, values in fields.items()}
+        url = self._url(environ, path)
+        if "wsdl" in asked:
+            return Reply(HTTPStatus.OK, self.documents.wsdl(url), _XML)
+        if "xsd" in asked:
+            schema = self.documents.xsd(asked["xsd"], url)
+            return _plain(HTTPStatus.NOT_FOUND) if schema is None else Reply(HTTPStatus.OK, schema, _XML)
+        return None
+
+    def _take(self, environ: Environ, path: str, dispatch: Callable[[InboundExchange], Reply]) -> Reply:
+        """A POST to a service: bounded, of the right kind, then to the engine."""
+        content_type = str(environ.get("CONTENT_TYPE", ""))
+        soap_action = environ.get("HTTP_SOAPACTION")
+        body, refusal = b"", None
+        try:
+            body = self._body(environ)
+            _check_media_type(content_type)
+        except ToolkitFault as fault:
+            refusal = fault
+        exchange = InboundExchange(
+            body,
+            path,
+            self._url(environ, path),
+            peer_of(environ),
+            content_type,
+            None if soap_action is None else str(soap_action),
+        )
+        return dispatch(exchange) if refusal is None else self.endpoint.refuse(exchange, refusal)
+
+    def _body(self, environ: Environ) -> bytes:
+        """The whole body, at most one byte more than allowed is ever read.
+
+        Raises:
+            ToolkitFault: it is too large (413), its length is not a number, or it cannot be read (400).
+        """
+        declared = str(environ.get("CONTENT_LENGTH") or "")
+        limit = self.policy.max_body_bytes
+        if declared and _LENGTH.fullmatch(declared) is None:
+            raise invalid_message("Content-Length is not a number of bytes", rule="WS-STD-01", status=400)
+        if declared and int(declared) > limit:
+            raise _too_large()
+        # Without a length only a server that ends the input by itself may be read from: others would wait for ever.
+        wanted = int(declared) if declared else (limit + 1 if environ.get("wsgi.input_terminated") else 0)
+        body = _read(environ["wsgi.input"], wanted)  # type: ignore[arg-type]  # WSGI promises a file object
+        if len(body) > limit:
+            raise _too_large()
+        return body
+
+    def _url(self, environ: Environ, path: str) -> str:
+        if self.policy.public_url:
+            return self.policy.public_url.rstrip("/") + path
+        host = str(environ.get("HTTP_HOST", ""))
+        if _HOST.fullmatch(host) is None:
+            host = f"{environ.get('SERVER_NAME', 'localhost')}:{environ.get('SERVER_PORT', '80')}"
+        scheme = "https" if peer_of(environ).over_tls else "http"
+        return f"{scheme}://{host}{path}"
+
+    def _crashed(self, environ: Environ, crash: Exception) -> Reply:
+        """Nothing of the exception but its type is told to anybody: its text may hold a message."""
+        self.observer.notify(
+            Alert(AlertKind.UNEXPECTED_FAILURE, None, f"unexpected {type(crash).__name__} at the edge")
+        )
+        fault = provider_failure("The service failed to process the message", rule="WS-FDT-02")
+        body = build_fault(
+            fault,
+            error_id=_new_uuid(),
+            message_id=_new_uuid(),
+            relates_to=None,
+            endpoint_url=self.policy.public_url + str(environ.get("PATH_INFO", "")),
+        )
+        return Reply(fault.status, body)
+
+
+def _check_media_type(content_type: str) -> None:
+    """Only text/xml; SOAP 1.2's own type is told apart (transport.md, "A fault")."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == _SOAP_12:
+        raise ToolkitFault(
+            FaultCode.VERSION_MISMATCH,
+            ErrorCode.INVALID_MESSAGE,
+            "SOAP 1.2 is not supported, SOAP 1.1 is",
+            rule="WS-FLT-01",
+        )
+    if media_type != "text/xml":
+        raise invalid_message("Content-Type is not text/xml", rule="WS-STD-01", status=415)
+
+
+def _read(stream: _Input, wanted: int) -> bytes:
+    parts: list[bytes] = []
+    missing = wanted
+    try:
+        while missing > 0 and (part := stream.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+    except Exception:  # noqa: BLE001 - each server has its own exceptions for a connection cut or a bad chunk
+        raise invalid_message("the message could not be read to its end", rule="WS-STD-01", status=400) from None
+    return b"".join(parts)
+
+
+def _too_large() -> ToolkitFault:
+    return invalid_message("the message is larger than this service accepts", rule="WS-STD-01", status=413)
+
+
+def _plain(status: HTTPStatus, *headers: tuple[str, str]) -> Reply:
+    return Reply(status, f"{status.phrase}\n".encode("ascii"), _TEXT, headers)
+
+
+def _not_allowed(allowed: str) -> Reply:
+    return _plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", allowed))
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4()).upper()
