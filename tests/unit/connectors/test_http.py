@@ -1,10 +1,12 @@
 """The transport against real peers on loopback that misbehave in every way known to us."""
 
 import logging
+import random
 import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -424,6 +426,44 @@ def test_connections_that_were_idle_for_long_are_not_used_again(monkeypatch: pyt
         monkeypatch.setattr(connection, "MAX_IDLE_SECONDS", -1.0)
         post(transport)
         assert server.connections == 2
+
+
+def test_no_thread_ever_gets_the_answer_to_another_ones_message(pki: TestPKI) -> None:
+    """Late, cut and doubled answers on shared connections: each answer that arrives carries its own mark."""
+    dice = random.Random(20260314)
+
+    def moody(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            mark = request.partition(b"\r\n\r\n")[2]
+            mood = dice.random()
+            if mood < 0.1:
+                time.sleep(0.15)
+            answer = http_answer(mark)
+            if mood > 0.95:
+                peer.send(answer[:-1])
+                return
+            peer.send(answer)
+
+    with ScriptedServer(moody, context=pki.server_context()) as server:
+        transport = tls_transport(server, pki)
+        outcomes: Counter[str] = Counter()
+
+        def ask_often(thread: int) -> None:
+            for number in range(40):
+                mark = f"<mark-{thread}-{number}/>".encode()
+                try:
+                    outcomes["own" if post(transport, 0.1, mark).body == mark else "foreign"] += 1
+                except SentNoAnswer:
+                    outcomes["none"] += 1
+
+        threads = [threading.Thread(target=ask_often, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert outcomes["foreign"] == 0
+    assert outcomes["own"] > 100
+    assert outcomes["none"] > 10
 
 
 # Bounds and secrets
