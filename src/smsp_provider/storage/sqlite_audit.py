@@ -63,13 +63,23 @@ class SqliteAuditTrail:
         # A commit may wait for another process, and a caller for the batch before its own: hence more than wait_s.
         self._group: GroupCommit[Row] = GroupCommit(self._write, wait_s=3 * self._wait_s)
 
-    def leave_behind(self) -> None:
-        """In a forked child: what was open belongs to the parent. SQLite forbids even closing a connection here.
+    def pause(self) -> None:
+        """Before a fork: close the file. Called by the hooks at the end of this module; nobody else needs it.
 
-        Called by the hook at the end of this module; nobody else needs it.
+        SQLite keeps a process-wide account of its locks on a file, which a forked child would inherit without the locks
+        themselves. So no connection may be open at that moment, not even an idle one.
         """
+        self._guard.acquire()
         if self._connection is not None:
-            _left_behind.append(self._connection)
+            self._connection.close()
+            self._connection = None
+
+    def resume(self) -> None:
+        """After a fork, in the parent: the next record opens the file again, as the same writer."""
+        self._guard.release()
+
+    def begin_anew(self) -> None:
+        """After a fork, in the child: another writer, which lets go of its parent's lock without ending it."""
         if self._lock is not None:
             self._lock.release()
         self._begin()
@@ -220,16 +230,26 @@ class SqliteAuditTrail:
 
 
 _trails: "weakref.WeakSet[SqliteAuditTrail]" = weakref.WeakSet()
-_left_behind: list[sqlite3.Connection] = []
-"""Connections of a parent process, kept so that the garbage collector does not close them either."""
+_paused: list[SqliteAuditTrail] = []
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
     for trail in list(_trails):
-        trail.leave_behind()
+        trail.pause()
+        _paused.append(trail)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _after_fork_in_parent() -> None:
+    while _paused:
+        _paused.pop().resume()
+
+
+def _after_fork_in_child() -> None:
+    while _paused:
+        _paused.pop().begin_anew()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def _reason(error: BaseException) -> str:

@@ -124,7 +124,7 @@ class Edge(Generic[R]):
         query = str(environ.get("QUERY_STRING", ""))
         fields = parse_qs(query, keep_blank_values=True) if len(query) <= _MAX_QUERY else {}
         asked = {name.lower(): values[0] for name, values in fields.items()}
-        url = self._url(environ, path)
+        url = self._url(environ, path, over_tls=peer_of(environ).over_tls)
         if "wsdl" in asked:
             return Reply(HTTPStatus.OK, self.documents.wsdl(url), _XML)
         if "xsd" in asked:
@@ -142,11 +142,12 @@ class Edge(Generic[R]):
             _check_media_type(content_type)
         except ToolkitFault as fault:
             refusal = fault
+        peer = peer_of(environ)
         exchange = InboundExchange(
             body,
             path,
-            self._url(environ, path),
-            peer_of(environ),
+            self._url(environ, path, over_tls=peer.over_tls),
+            peer,
             content_type,
             None if soap_action is None else str(soap_action),
         )
@@ -171,14 +172,13 @@ class Edge(Generic[R]):
             raise _too_large()
         return body
 
-    def _url(self, environ: Environ, path: str) -> str:
+    def _url(self, environ: Environ, path: str, *, over_tls: bool) -> str:
         if self.policy.public_url:
             return self.policy.public_url.rstrip("/") + path
         host = str(environ.get("HTTP_HOST", ""))
         if _HOST.fullmatch(host) is None:
             host = f"{environ.get('SERVER_NAME', 'localhost')}:{environ.get('SERVER_PORT', '80')}"
-        scheme = "https" if peer_of(environ).over_tls else "http"
-        return f"{scheme}://{host}{path}"
+        return f"{'https' if over_tls else 'http'}://{host}{path}"
 
     def _crashed(self, environ: Environ, crash: Exception) -> Reply:
         """Nothing of the exception but its type is told to anybody: its text may hold a message."""

@@ -5,7 +5,7 @@ Asked of the socket itself, never of a header or of ``wsgi.url_scheme``: a calle
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
+from ssl import SSLSocket
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -15,16 +15,11 @@ from smsp_provider.engine.exchange import Peer
 __all__ = ["common_name_of", "peer_of"]
 
 
-@runtime_checkable
-class _TLSSocket(Protocol):
-    def getpeercert(self, binary_form: bool, /) -> bytes | None: ...
-
-
 def peer_of(environ: Mapping[str, object]) -> Peer:
     """The peer of a WSGI request; ``gunicorn.socket`` is its connection."""
     address = str(environ.get("REMOTE_ADDR") or "")
     connection = environ.get("gunicorn.socket")
-    if not isinstance(connection, _TLSSocket):
+    if not isinstance(connection, SSLSocket):
         return Peer(address)
     certificate = connection.getpeercert(True)
     return Peer(address, over_tls=True, common_name=common_name_of(certificate) if certificate else None)

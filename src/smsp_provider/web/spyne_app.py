@@ -6,7 +6,6 @@ are the engine's values. A caller sees no difference to :mod:`smsp_provider.web.
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from smsp_provider.domain.service import Service
@@ -31,6 +30,8 @@ __all__ = ["make_app"]
 R = TypeVar("R", bound=ReceivedRequest)
 
 _NAMESPACE: Final = "urn:nhs-itk:services:201005"
+_ENVIRON: Final = {"REQUEST_METHOD": "POST"}
+"""All that Spyne's contexts are told of HTTP: the exchange holds what matters."""
 
 
 def make_app(edge: Edge[R]) -> WSGIApplication:
@@ -131,10 +132,10 @@ class _SpyneApp(WsgiApplication):  # type: ignore[misc]  # Spyne has no types
     def __call__(self, req_env: Environ, start_response: StartResponse, wsgi_url: str | None = None) -> Iterable[bytes]:
         """Answer one request."""
         del wsgi_url
-        return self._edge.respond(req_env, start_response, partial(self._dispatch, req_env))
+        return self._edge.respond(req_env, start_response, self._dispatch)
 
-    def _dispatch(self, environ: Environ, exchange: InboundExchange) -> Reply:
-        first = WsgiMethodContext(self, environ, self.app.out_protocol.mime_type)
+    def _dispatch(self, exchange: InboundExchange) -> Reply:
+        first = WsgiMethodContext(self, _ENVIRON, self.app.out_protocol.mime_type)
         first.udc = exchange
         context, *_ = self.generate_contexts(first)
         try:

@@ -1,8 +1,10 @@
 """No record, no service: what the trail does when it cannot keep what it is given."""
 
+import fcntl
 import os
 import shutil
 import sqlite3
+import struct
 import tempfile
 import threading
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_samples import NUMBER, SystemClock, ending_of, intent_of, run_program, start_of
+from audit_samples import NUMBER, SystemClock, ending_of, intent_of, run_program, start_of, start_program
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous
@@ -189,3 +191,35 @@ def test_a_killed_writer_leaves_no_file_behind_once_recovered(trail: SqliteAudit
     assert len(list(locks.iterdir())) == 2
     assert trail.recover() == 1
     assert [file.name for file in locks.iterdir()] == [next(iter(trail.read(after=1))).writer]
+
+
+def test_a_forked_worker_holds_its_own_locks_on_the_database(path: Path) -> None:
+    # Byte 128 of the -shm file is SQLite's sign of life: where nobody holds it, the next process to open the database
+    # takes the shared memory for stale and clears it, under the feet of a worker that only believes to hold it.
+    program = """
+trail.open_intent(intent_of("master"))
+if os.fork() == 0:
+    trail.open_intent(intent_of("worker"))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    trail.close(ending_of("worker"))
+    print("done", flush=True)
+os._exit(0)
+"""
+    with start_program(program, path) as master:
+        assert master.stdout is not None
+        assert master.stdin is not None
+        assert master.stdout.readline() == "ready\n"
+        master.wait(20)
+        with path.with_name("audit.sqlite-shm").open("r+b") as shared_memory:
+            asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 128, 1, 0)
+            kind, *_, holder = struct.unpack("hhqqi4x", fcntl.fcntl(shared_memory, fcntl.F_GETLK, asked))
+        assert kind == fcntl.F_RDLCK
+        assert holder not in (0, master.pid)
+        run_program('trail.open_intent(intent_of("other"))', path)
+        master.stdin.write("go\n")
+        master.stdin.flush()
+        assert master.stdout.readline() == "done\n"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM record").fetchone() == (4,)
