@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,34 @@ def test_a_refused_client_certificate_is_not_sent(pki: TestPKI, version: ssl.TLS
     assert isinstance(caught.value, NotSent if version is ssl.TLSVersion.TLSv1_2 else NotSent | SentNoAnswer)
 
 
+def test_a_certificate_refused_after_the_handshake_of_tls_1_3_is_not_sent(pki: TestPKI) -> None:
+    context = pki.server_context()
+
+    def refuses_and_waits(peer: Peer) -> None:
+        with suppress(ssl.SSLError):
+            context.wrap_socket(peer.sock.dup(), server_side=True)
+        peer.wait_until_closed()
+
+    foreign = client_context(ClientTLS(pki.ca, pki.foreign_client.certificate, pki.foreign_client.key))
+    assert foreign.maximum_version is ssl.TLSVersion.MAXIMUM_SUPPORTED
+    with ScriptedServer(refuses_and_waits) as server:
+        transport = SpineTransport(server.url().replace("http:", "https:"), RealClock(), foreign)
+        with pytest.raises(NotSent, match="the server refused the TLS handshake"):
+            post(transport)
+
+
+def test_a_connection_reset_in_the_handshake_is_not_sent(pki: TestPKI) -> None:
+    def resets_at_once(peer: Peer) -> None:
+        peer.sock.recv(1)
+        peer.reset()
+
+    context = client_context(ClientTLS(pki.ca, pki.client.certificate, pki.client.key))
+    with ScriptedServer(resets_at_once) as server:
+        transport = SpineTransport(server.url().replace("http:", "https:"), RealClock(), context)
+        with pytest.raises(NotSent, match="the connection was lost while it was made"):
+            post(transport)
+
+
 def test_a_peer_that_does_not_speak_tls_is_not_sent(pki: TestPKI) -> None:
     def script(peer: Peer) -> None:
         peer.sock.recv(1)
@@ -260,6 +289,15 @@ def test_a_slow_answer_never_outlasts_the_deadline(script: Behaviour) -> None:
         with pytest.raises(SentNoAnswer, match="no whole answer came in time"):
             post(transport_to(server), seconds=0.4)
         assert 0.3 < time.monotonic() - started < 1.0
+
+
+def test_an_answer_that_never_stops_coming_ends_with_the_deadline_too() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb", buffering=0) as raw:
+        theirs.sendall(b"x" * 100)
+        reader = connection._DeadlineReader(raw, ours, time.monotonic() - 0.001)
+        with pytest.raises(TimeoutError):
+            reader.readinto(bytearray(10))
 
 
 def test_a_slow_answer_over_tls_never_outlasts_the_deadline(pki: TestPKI) -> None:
@@ -375,6 +413,16 @@ def test_an_answer_nobody_asked_for_is_never_delivered(pki: TestPKI) -> None:
             transport = transport_to(server) if context is None else tls_transport(server, pki)
             assert post(transport).body == b"<first/>"
             assert post(transport).body in (b"<first/>", b"<second/>")
+
+
+def test_bytes_waiting_inside_tls_make_a_connection_useless(pki: TestPKI) -> None:
+    # More than one read of the response takes, in one TLS record: the rest is decrypted and waits unseen.
+    doubled = http_answer(b"<first/>") + http_answer(b"<first-again/>" + b" " * 12_000)
+    context = pki.server_context()
+    with ScriptedServer(answering(doubled), answering(http_answer(b"<second/>")), context=context) as server:
+        transport = tls_transport(server, pki)
+        assert [post(transport).body, post(transport).body] == [b"<first/>", b"<second/>"]
+        assert server.connections == 2
 
 
 def answers_once_then_hangs_up(peer: Peer) -> None:

@@ -134,7 +134,7 @@ def test_codes_that_are_no_codes_read_as_unknown(code: str) -> None:
 
 
 def test_details_of_an_acknowledgement_are_issues_too() -> None:
-    detail = '<acknowledgementDetail><code code="300"/></acknowledgementDetail>'
+    detail = '<other/><acknowledgementDetail><code code="300"/></acknowledgementDetail>'
     answer = read(envelope(message(name="MCCI_IN010000UK13", kind="AR", details=detail, response=None)))
     assert answer.acknowledgement is Acknowledgement.REJECTED
     assert answer.issues == (DetectedIssue("300", ""),)

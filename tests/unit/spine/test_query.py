@@ -1,6 +1,7 @@
 """Queries as built: every value in its place, nothing else, and nothing that is not safe to send."""
 
 from contextlib import suppress
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from smsp_provider.domain.failures import QueryNotBuilt
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.nhs_number import NHSNumber
-from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace
+from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
+from smsp_provider.spine.hl7v3.interactions import interaction_of
 from smsp_provider.spine.hl7v3.query import MessageIds, Route, build_query
 from spine_messages import (
     ASKED,
@@ -79,6 +81,12 @@ def test_the_header_addresses_spine_and_names_the_initiating_organisation() -> N
     assert texts(root, "//h:author1//h:id/@extension") == ["444455556666"]
     assert texts(root, "//h:versionCode/@code") == ["3NPfIT6.2.02"]
     assert texts(root, "/s:Envelope/s:Body/*/h:id/@root") == [ASKED.hl7]
+
+
+def test_every_kind_of_query_has_an_interaction() -> None:
+    examples = [*EXAMPLES, AdvancedTrace("SM*", "1", BORN)]
+    assert {type(query) for query in examples} == set(get_args(SpineQuery))
+    assert len({interaction_of(query) for query in examples}) == len(get_args(SpineQuery))
 
 
 def test_without_an_own_address_from_and_reply_to_are_left_out() -> None:

@@ -163,6 +163,7 @@ def test_pharmacies_and_others_are_not_practices(code: str) -> None:
 
 def test_an_id_of_another_kind_is_not_a_practice() -> None:
     assert record(person=provision("").replace("2.1.4.3", "2.1.4.2")).practices == ()
+    assert record(person=provision("", assigned="assignedDevice")).practices == ()
 
 
 def test_a_practice_pds_has_closed_is_withdrawn() -> None:

@@ -4,7 +4,7 @@ Source: HL7 V3 pack (pds-hl7v3.md, section 1); MIM 6.2.02 as SMSP-MESSAGES-001 r
 """
 
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 
@@ -54,19 +54,17 @@ ANSWERS: Final = REFUSALS | {
 """Every message that PDS answers with."""
 
 
+_BY_QUERY: Final[dict[type[SpineQuery], Interaction]] = {
+    SimpleTrace: SIMPLE_TRACE,
+    AdvancedTrace: ADVANCED_TRACE,
+    Retrieval: RETRIEVAL,
+    CrossCheckTrace: CROSS_CHECK_TRACE,
+}
+
+
 def interaction_of(query: SpineQuery) -> Interaction:
     """The interaction that asks ``query``."""
-    match query:
-        case SimpleTrace():
-            return SIMPLE_TRACE
-        case AdvancedTrace():
-            return ADVANCED_TRACE
-        case Retrieval():
-            return RETRIEVAL
-        case CrossCheckTrace():
-            return CROSS_CHECK_TRACE
-        case _:
-            assert_never(query)
+    return _BY_QUERY[type(query)]
 
 
 def soap_action(interaction: Interaction) -> str:

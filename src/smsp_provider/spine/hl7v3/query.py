@@ -16,7 +16,7 @@ from smsp_provider.domain.failures import QueryNotBuilt
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ASID, OID
 from smsp_provider.domain.nhs_number import NHSNumber
-from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
+from smsp_provider.domain.spine_queries import CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 from smsp_provider.spine.hl7v3.interactions import Interaction, interaction_of, soap_action
 from smsp_provider.xmlcore.build import attribute_text, document, text
 from smsp_provider.xmlcore.names import HL7, SOAP11, WSA_SPINE
@@ -141,15 +141,13 @@ def _person_author(author: SpineAuthor) -> str:
 
 def _parameters(query: SpineQuery) -> str:
     """The content of ``query``, in schema order."""
-    match query:
-        case SimpleTrace():
-            return _simple_trace(query)
-        case CrossCheckTrace():
-            return _cross_check_trace(query)
-        case Retrieval():
-            return _retrieval(query)
-        case AdvancedTrace():
-            raise QueryNotBuilt("the advanced trace is asynchronous and is not supported yet")
+    if isinstance(query, Retrieval):
+        return _retrieval(query)
+    if isinstance(query, CrossCheckTrace):
+        return _cross_check_trace(query)
+    if isinstance(query, SimpleTrace):
+        return _simple_trace(query)
+    raise QueryNotBuilt("the advanced trace is asynchronous and is not supported yet")
 
 
 def _simple_trace(query: SimpleTrace) -> str:
