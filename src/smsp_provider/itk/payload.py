@@ -59,10 +59,12 @@ def _child_of(payload: etree._Element) -> etree._Element | InputInvalid:
 
 
 def _from_base64(content: str) -> bytes:
+    if not content.isascii():
+        _refuse("The payload is not base64")
     try:
         # Lines are broken by most encoders: white space is no part of the alphabet and no error.
-        return binascii.a2b_base64("".join(content.split()).encode("ascii"), strict_mode=True)
-    except (UnicodeEncodeError, binascii.Error):
+        return binascii.a2b_base64("".join(content.split()), strict_mode=True)
+    except binascii.Error:
         _refuse("The payload is not base64")
 
 

@@ -312,6 +312,14 @@ class TestReadBack:
         assert facts.nhs_numbers == (NUMBER.digits, "9991234055")
         assert facts.local_identifier is None
 
+    @pytest.mark.rule("SMSP-PDS-009")
+    def test_a_third_id_is_not_valid(self, schemas: Schemas) -> None:
+        document = built(self.SERVICE, answer_of(self.SERVICE), LOCAL)
+        third = b'<id root="1.2.3" extension="x"/><name'
+        facts = self.facts(document.replace(b"<name", third, 1), schemas)
+        assert not facts.valid
+        assert facts.local_identifier == LOCAL
+
     @pytest.mark.rule("WS-ADR-09")
     def test_a_second_relates_to_is_none(self, schemas: Schemas) -> None:
         document = built(self.SERVICE, answer_of(self.SERVICE))
