@@ -45,7 +45,7 @@ USUAL: Final = Name(("L",), "QUIMBLE", ("ORLA", "JUNE"), "MS")
 HOME: Final = Address(("H",), ("", "1 FIRST STREET", "", "TOWN", "COUNTY"), "ZZ1 1ZZ")
 
 
-def record(number: NHSNumber = A, **changes: object) -> PatientRecord:
+def record(number: NHSNumber = A, /, **changes: object) -> PatientRecord:
     """An ordinary living patient; ``changes`` replace fields of the record."""
     plain = PatientRecord(
         nhs_numbers=(number.digits,),
@@ -59,13 +59,13 @@ def record(number: NHSNumber = A, **changes: object) -> PatientRecord:
     return replace(plain, **changes)  # type: ignore[arg-type]  # the tests name fields of the record
 
 
-def by_number(service: Service = Service.VERIFY_NHS_NUMBER, **changes: object) -> ByNumber:
+def by_number(service: Service = Service.VERIFY_NHS_NUMBER, /, **changes: object) -> ByNumber:
     """A request about A that agrees with :func:`record`."""
     plain = ByNumber(service, A, BORN, "QUIMBLE", "ORLA", LOCAL)
     return replace(plain, **changes)  # type: ignore[arg-type]  # the tests name fields of the request
 
 
-def by_search(service: Service = Service.GET_NHS_NUMBER, **changes: object) -> BySearch:
+def by_search(service: Service = Service.GET_NHS_NUMBER, /, **changes: object) -> BySearch:
     """A search that agrees with :func:`record`."""
     plain = BySearch(service, BORN, "2", "QUIMBLE", "ORLA", "ZZ1 1ZZ", LOCAL)
     return replace(plain, **changes)  # type: ignore[arg-type]  # the tests name fields of the request
