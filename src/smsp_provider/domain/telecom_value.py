@@ -1,9 +1,10 @@
 """Whether a telecom value can stand in a details response.
 
-Source: COMT_MT000016GB01, where TEL/@value is an xs:anyURI that begins with a lower-case scheme. libxml2 reads xs:anyURI
-by RFC 3986 after it has replaced what a URI cannot hold (spaces, quotes, letters of other alphabets): so those pass, and
-what is refused is the structure: a percent sign without two hexadecimal digits, brackets, a second number sign, an
-authority with a wrong port. A value that is refused here is dropped and audited as a repair (pds-services.md).
+Source: COMT_MT000016GB01, where TEL/@value is an xs:anyURI that begins with a lower-case scheme. libxml2 reads an
+xs:anyURI by RFC 3986 after it has replaced what a URI cannot hold (spaces, quotes, letters of other alphabets): so
+those pass, and what is refused is the structure: a percent sign without two hexadecimal digits, brackets, a second
+number sign, an authority with a wrong port. A value that is refused here is dropped and audited as a repair
+(pds-services.md).
 """
 
 import re
