@@ -1,0 +1,208 @@
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from smsp_provider.config.settings import Environment, Settings, load_settings
+
+LIVE = """
+environment = "live"
+[server.https]
+certificate = "server.pem"
+key = "server.key"
+client_ca = "clients.pem"
+[spine]
+endpoint = "https://spine.example/sync-service"
+certificate = "spine.pem"
+key = "spine.key"
+ca = "spine-ca.pem"
+pds_asid = "999999999998"
+[audit]
+database = "audit.db"
+"""
+
+SANDBOX = """
+environment = "sandbox"
+[server]
+http = "127.0.0.1:8080"
+[spine]
+endpoint = "http://127.0.0.1:9090/sync-service"
+pds_asid = "999999999998"
+default_asid = "999999999999"
+[audit]
+database = "audit.db"
+synchronous = "NORMAL"
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.upper().startswith("SMSP_")]:
+        monkeypatch.delenv(name)
+
+
+def load(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "provider.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_settings(file)
+
+
+def refused(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ValidationError) as caught:
+        load(tmp_path, text)
+    return str(caught.value)
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, "the change of this test does not apply once"
+    return text.replace(old, new)
+
+
+def test_a_complete_live_file_loads_with_safe_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path, LIVE)
+    assert settings.environment is Environment.LIVE
+    assert settings.server.http is None
+    assert settings.server.https is not None
+    assert settings.audit.synchronous == "FULL"
+    assert settings.service.confirm_trace is True
+    assert settings.spine.default_asid is None
+
+
+def test_without_an_environment_the_provider_is_live(tmp_path: Path) -> None:
+    assert load(tmp_path, changed(LIVE, 'environment = "live"', "")).environment is Environment.LIVE
+
+
+def test_relaxed_values_are_taken_in_sandbox_and_test(tmp_path: Path) -> None:
+    for environment in ("sandbox", "test"):
+        settings = load(tmp_path, changed(SANDBOX, '"sandbox"', f'"{environment}"'))
+        assert settings.server.http == "127.0.0.1:8080"
+        assert settings.spine.default_asid == "999999999999"
+
+
+def test_live_refuses_each_relaxed_value_by_name(tmp_path: Path) -> None:
+    for old, new, name in (
+        ("[server.https]", '[server]\nhttp = "127.0.0.1:8080"\n[server.https]', "server.http"),
+        ("[spine]", '[spine]\ndefault_asid = "999999999999"', "spine.default_asid"),
+        ("https://spine.example", "http://localhost:9090", "spine.endpoint (http)"),
+        ("[audit]", '[audit]\nsynchronous = "NORMAL"', "audit.synchronous"),
+    ):
+        message = refused(tmp_path, changed(LIVE, old, new))
+        assert "not allowed in live: " + name in message
+
+
+def test_live_names_all_relaxed_values_at_once(tmp_path: Path) -> None:
+    message = refused(tmp_path, changed(SANDBOX, '"sandbox"', '"live"'))
+    for name in ("server.http", "spine.default_asid", "spine.endpoint (http)", "audit.synchronous"):
+        assert name in message
+
+
+def test_plain_http_is_for_loopback_addresses_only(tmp_path: Path) -> None:
+    for address in ("127.0.0.1:8080", "127.8.8.8:1", "localhost:8080", "[::1]:8080"):
+        assert load(tmp_path, changed(SANDBOX, "127.0.0.1:8080", address)).server.http == address
+    for address in ("0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "provider.example:8080", ":8080", "8080", ""):
+        assert "server.http" in refused(tmp_path, changed(SANDBOX, "127.0.0.1:8080", address))
+
+
+def test_spine_is_reached_by_plain_http_on_loopback_only(tmp_path: Path) -> None:
+    for host in ("localhost", "127.0.0.1", "[::1]"):
+        endpoint = load(tmp_path, changed(SANDBOX, "127.0.0.1:9090", f"{host}:9090")).spine.endpoint
+        assert endpoint == f"http://{host}:9090/sync-service"
+    for endpoint in (
+        "http://spine.example/x",
+        "http://192.0.2.1/x",
+        "ftp://localhost/x",
+        "spine.example",
+        "https:///x",
+        "",
+    ):
+        text = changed(SANDBOX, "http://127.0.0.1:9090/sync-service", endpoint)
+        assert "spine.endpoint" in refused(tmp_path, text)
+
+
+def test_spine_over_https_needs_certificate_key_and_authorities(tmp_path: Path) -> None:
+    for line in ('certificate = "spine.pem"', 'key = "spine.key"', 'ca = "spine-ca.pem"'):
+        assert "https needs certificate, key and ca" in refused(tmp_path, changed(LIVE, line, ""))
+
+
+def test_some_listener_must_be_there(tmp_path: Path) -> None:
+    assert "server.http or server.https" in refused(tmp_path, changed(SANDBOX, 'http = "127.0.0.1:8080"', ""))
+
+
+def sections(model: type[BaseModel], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found.extend(sections(kind, (*path, name)))
+    return found
+
+
+def test_unknown_names_are_refused_in_every_section(tmp_path: Path) -> None:
+    paths = sections(Settings)
+    assert {(), ("server",), ("server", "https"), ("spine",), ("audit",), ("limits",), ("log",)} <= set(paths)
+    for path in paths:
+        content = tomllib.loads(LIVE)
+        section = content
+        for name in path:
+            section = section.setdefault(name, {})
+        section["surprise"] = 1
+        message = refused(tmp_path, toml(content))
+        assert ".".join((*path, "surprise")) in message
+        assert "Extra inputs are not permitted" in message
+
+
+def toml(content: Mapping[str, object], path: str = "") -> str:
+    """A TOML document of strings, numbers and tables."""
+    lines = [f"{key} = {value!r}" for key, value in content.items() if not isinstance(value, Mapping)]
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            lines.append(f"[{path}{key}]\n{toml(value, f'{path}{key}.')}")
+    return "\n".join(lines)
+
+
+def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMSP_SPINE__PDS_ASID", "111111111111")
+    monkeypatch.setenv("SMSP_LIMITS__REQUEST_SECONDS", "7.5")
+    settings = load(tmp_path, LIVE)
+    assert settings.spine.pds_asid == "111111111111"
+    assert settings.spine.endpoint == "https://spine.example/sync-service"
+    assert settings.limits.request_seconds == 7.5
+
+
+def test_the_environment_cannot_relax_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMSP_AUDIT__SYNCHRONOUS", "NORMAL")
+    assert "audit.synchronous" in refused(tmp_path, LIVE)
+
+
+def test_an_unknown_name_in_a_section_of_the_environment_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSP_SPINE__SURPRISE", "1")
+    assert "spine.surprise" in refused(tmp_path, LIVE)
+
+
+def test_settings_cannot_be_changed_after_the_start(tmp_path: Path) -> None:
+    settings = load(tmp_path, LIVE)
+    for part, name in ((settings, "environment"), (settings.spine, "endpoint"), (settings.audit, "synchronous")):
+        with pytest.raises(ValidationError):
+            setattr(part, name, "anything")
+
+
+def test_relaxations_that_live_allows_are_warned_of(tmp_path: Path) -> None:
+    quiet = changed(LIVE, "[audit]", '[service]\naccepted_to = ["https://provider.example/"]\n[audit]')
+    assert load(tmp_path, quiet).warnings() == ()
+    (warning,) = load(tmp_path, LIVE).warnings()
+    assert "service.accepted_to" in warning
+    (warning,) = load(tmp_path, quiet.replace("[service]", "[service]\nconfirm_trace = false")).warnings()
+    assert "service.confirm_trace" in warning
+
+
+def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        load_settings(tmp_path / "missing.toml")
+    with pytest.raises(tomllib.TOMLDecodeError):
+        load(tmp_path, "[server")
