@@ -4,7 +4,7 @@ import pytest
 
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.person import PatientRecord, Period, Practice, Telecom, Validity
-from spine_messages import answer_to, patient
+from spine_messages import answer_to, envelope, message, patient, read
 
 TODAY = HL7Date("20260314")
 NHS = "2.16.840.1.113883.2.1.4.1"
@@ -166,6 +166,12 @@ def test_an_id_of_another_kind_is_not_a_practice() -> None:
     assert record(person=provision("", assigned="assignedDevice")).practices == ()
 
 
+def test_a_practice_deeper_inside_is_not_the_patients_own() -> None:
+    inner = provision("").removeprefix("<playedOtherProviderPatient>").removesuffix("</playedOtherProviderPatient>")
+    wrapped = f"<playedOtherProviderPatient><other>{inner}</other></playedOtherProviderPatient>"
+    assert record(person=wrapped).practices == ()
+
+
 def test_a_practice_pds_has_closed_is_withdrawn() -> None:
     closed = provision(held("20100601", "20110601"))
     assert [practice.validity.withdrawn for practice in record(person=closed).practices] == [True]
@@ -249,6 +255,9 @@ def test_nothing_of_related_persons_or_old_versions_is_read() -> None:
 def test_a_patient_elsewhere_in_the_message_is_not_a_patient_of_the_answer() -> None:
     hidden = f"<reason>{patient(number='9000000017')}</reason>"
     assert answer_to(reasons=hidden).records == ()
+    deeper = f"<other><subject>{patient(number='9000000017')}</subject></other>"
+    wrapped = message(patient()).replace("</PDSResponse>", f"{deeper}</PDSResponse>")
+    assert [found.nhs_numbers for found in read(envelope(wrapped)).records] == [("9000000009",)]
     nested = patient(f"<other>{patient(number='9000000017')}</other>")
     assert [found.nhs_numbers for found in answer_to(nested).records] == [("9000000009",)]
 
