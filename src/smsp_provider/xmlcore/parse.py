@@ -59,23 +59,33 @@ def parse(document: bytes) -> etree._Element:
     Raises:
         MalformedXML: not UTF-8, not well formed, a DTD, or nested too deeply.
     """
-    try:
-        document.decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedXML("the document is not UTF-8") from None
-    try:
-        root = etree.fromstring(document, _local.parser)
-    except (etree.XMLSyntaxError, ValueError):
-        # The parser's own message can quote the document, so it is dropped here, and the parser that remembers it.
-        _local.parser = _new_parser()
-        raise MalformedXML("the document is not well-formed XML") from None
+    if not _is_utf8(document):
+        raise MalformedXML("the document is not UTF-8")
+    root = _root_of(document)
     if root is None:
-        raise MalformedXML("the document has no root element")
+        raise MalformedXML("the document is not well-formed XML")
     if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedXML("a document type declaration is not allowed")
     if _local.is_too_deep(root):
         raise MalformedXML("the document is nested too deeply")
     return root
+
+
+def _is_utf8(document: bytes) -> bool:
+    try:
+        document.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _root_of(document: bytes) -> etree._Element | None:
+    """The root element, or None: the parser's exception can quote the document, so it must not outlive this call."""
+    try:
+        return etree.fromstring(document, _local.parser)
+    except (etree.XMLSyntaxError, ValueError):
+        _local.parser = _new_parser()
+        return None
 
 
 def local_name(element: etree._Element) -> str:
