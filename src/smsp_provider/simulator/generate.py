@@ -77,10 +77,10 @@ def generate(count: int, seed: int = 1) -> Iterator[SpinePatient]:
     weights = list(accumulate(1 / (rank + 8) for rank in range(len(families))))
     ages = list(accumulate(1.0 if age < 60 else max(0.02, 1 - (age - 60) / 42) for age in range(_OLDEST_YEARS)))
     for start in range(0, count, _BLOCK):
-        size = min(_BLOCK, count - start)
-        chosen = chance.choices(families, cum_weights=weights, k=size)
-        years = chance.choices(range(_OLDEST_YEARS), cum_weights=ages, k=size)
-        for offset in range(size):
+        # Always drawn for a whole block, so that a smaller population is the beginning of a larger one.
+        chosen = chance.choices(families, cum_weights=weights, k=_BLOCK)
+        years = chance.choices(range(_OLDEST_YEARS), cum_weights=ages, k=_BLOCK)
+        for offset in range(min(_BLOCK, count - start)):
             yield _person(start + offset, chosen[offset], years[offset], chance)
 
 

@@ -206,7 +206,7 @@ def _care_provision(name: str, practice: SpinePractice, identifier: str, perform
 # --- the parts of a retrieval -----------------------------------------------------------------------------------------
 
 
-def _held(place: str, item: SpineItem) -> str:
+def _held(place: str, item: SpineItem, kind: str = "SBJ") -> str:
     """When PDS held the item; left out where the store does not say."""
     if item.held.low is None and item.held.high is None:
         return ""
@@ -217,15 +217,15 @@ def _held(place: str, item: SpineItem) -> str:
         classCode="OBS",
         moodCode="EVN",
     )
-    return element(place, date, typeCode="SBJ")
+    return element(place, date, typeCode=kind)
 
 
 def _practice(practice: SpinePractice, identifier: str) -> str:
     entity = element(
         "assignedEntity", element("id", root=_ORGANISATION, extension=practice.ods_code), classCode="ASSIGNED"
     )
-    # Sources and dates change places here: in this model the date is subjectOf1.
-    held = _held("subjectOf1", practice)
+    # In this part of the model the date is subjectOf1, and the relationship has another code.
+    held = _held("subjectOf1", practice, "SUBJ")
     return _care_provision("patientCareProvisionEvent", practice, _object_id(identifier), entity, held)
 
 

@@ -1,6 +1,6 @@
 """The rules over a real store, asked the way Spine is asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,8 +28,9 @@ Asker = Callable[[SpineAsk], str]
 
 
 @pytest.fixture
-def store() -> PatientStore:
-    return PatientStore()
+def store() -> Iterator[PatientStore]:
+    with PatientStore() as empty:
+        yield empty
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_a_sensitive_record_is_not_found_by_postcode_and_shows_no_location(store
 
 
 def test_a_very_restricted_record_shows_its_number_only(store: PatientStore) -> None:
-    store.add(somebody(confidentiality="Y", related=(RelatedPerson("2", SpineName("L", "MOTHER")),)))
+    store.add(somebody(confidentiality="Y", related=(RelatedPerson("12", SpineName("L", "MOTHER")),)))
     spine = Spine(store, clock=lambda: NOON)
     for request in (cross_check(ONE, "19800517"), retrieval(ONE, history=True)):
         answer = answer_of(spine, request)
@@ -328,7 +329,7 @@ def test_a_retrieval_of_the_serial_number_only_tells_nothing_else(store: Patient
 
 def test_a_related_person_is_written_apart_from_the_patient(store: PatientStore) -> None:
     mother = RelatedPerson(
-        "2", SpineName("L", "MOTHER", ("ADA",)), SpineAddress("H", ("9 ROW",), "ZZ99 9ZZ"), SpineTelecom("H", "tel:1")
+        "12", SpineName("L", "MOTHER", ("ADA",)), SpineAddress("H", ("9 ROW",), "ZZ99 9ZZ"), SpineTelecom("H", "tel:1")
     )
     store.add(somebody(related=(mother,)))
     answer = answer_of(Spine(store, clock=lambda: NOON), retrieval(ONE))

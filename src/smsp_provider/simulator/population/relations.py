@@ -10,8 +10,8 @@ __all__ = ["write"]
 
 _SEVERAL: Final[Answers] = {"trace": "AE 7 ST005", "get_number": "DEMOG-0007", "by_search": "DEMOG-0007"}
 _LOST: Final[Answers] = {"trace": "AE 1 ST004", "get_number": "DEMOG-0001", "by_search": "DEMOG-0001"}
-_MOTHER: Final = "2"
-_NEXT_OF_KIN: Final = "14"
+_MOTHER: Final = "12"
+_NEXT_OF_KIN: Final = "04"
 
 
 def write(book: Book) -> None:
