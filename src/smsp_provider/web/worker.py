@@ -1,0 +1,96 @@
+"""gunicorn's worker and logger as this provider needs them: nothing of a caller's in a log or an error page.
+
+gunicorn writes request lines, header values and tracebacks into its log and quotes them in its error pages. Here its
+log lines are its own fixed texts without their arguments, and an error page is a status without a body.
+"""
+
+import socket
+import sys
+from http import HTTPStatus
+from typing import Final
+
+from gunicorn import util
+from gunicorn.glogging import Logger
+from gunicorn.http import errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+
+__all__ = ["BoundWorker", "operator_log"]
+
+_STATUS: Final = (
+    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
+    (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+    (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED),
+    (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED),
+    (errors.ParseException, HTTPStatus.BAD_REQUEST),
+    (OSError, HTTPStatus.BAD_REQUEST),
+)
+
+
+class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A thread worker that answers what is not HTTP with a bare status."""
+
+    def handle_error(self, req: object, client: socket.socket, addr: object, exc: BaseException) -> None:
+        """Answer a request that could not be read; ``exc`` may quote it, so only its type is told."""
+        del req, addr
+        status = next((status for kind, status in _STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+        self.log.refused(type(exc))
+        answer = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\n"
+            "Cache-Control: no-store\r\nContent-Length: 0\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, answer.encode("ascii"))
+        except (OSError, ValueError):
+            self.log.debug("The caller was gone before it could be told.")
+
+
+class _OperatorLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's logger, writing to an observer."""
+
+    observer: LogObserver
+    level: LogLevel
+
+    def critical(self, msg: object, *_args: object, **_options: object) -> None:
+        self.observer.note(Level.ERROR, str(msg))
+
+    def error(self, msg: object, *_args: object, **_options: object) -> None:
+        self.observer.note(Level.ERROR, str(msg))
+
+    def warning(self, msg: object, *_args: object, **_options: object) -> None:
+        self.observer.note(Level.WARNING, str(msg))
+
+    def info(self, msg: object, *_args: object, **_options: object) -> None:
+        self.observer.note(Level.INFO, str(msg))
+
+    def debug(self, msg: object, *_args: object, **_options: object) -> None:
+        self.observer.note(Level.DEBUG, str(msg))
+
+    def exception(self, msg: object, *_args: object, **_options: object) -> None:
+        kind = sys.exc_info()[0] or Exception
+        # Connections that break or come to their time are everyday life.
+        level = Level.WARNING if issubclass(kind, OSError) else Level.ERROR
+        self.observer.note(level, f"{msg} {kind.__name__}")
+
+    def log(self, _level: object, msg: object, *_args: object, **_options: object) -> None:
+        self.observer.note(Level.INFO, str(msg))
+
+    def refused(self, kind: type[BaseException]) -> None:
+        """A request that is not HTTP, or no TLS that is good enough."""
+        self.observer.note(Level.WARNING, f"A request was refused below HTTP: {kind.__name__}")
+
+    def access(self, *_args: object) -> None:
+        """The engine tells of requests itself."""
+
+    def reopen_files(self) -> None:
+        """Switch the level, in place of what gunicorn does at this signal."""
+        self.observer.note(Level.ERROR, f"The log level is now {self.level.switch().name.lower()}.")
+
+
+def operator_log(observer: LogObserver, level: LogLevel) -> type[Logger]:
+    """The logger class for one server. ``SIGUSR1`` to the master switches ``level`` everywhere (IFC-LOG-01).
+
+    Gunicorn hands that signal on to all its workers and calls ``reopen_files`` in each process; files there are none.
+    """
+    return type("OperatorLog", (_OperatorLog,), {"observer": observer, "level": level})

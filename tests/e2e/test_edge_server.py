@@ -1,0 +1,380 @@
+"""The edge in real gunicorn processes: mutual TLS, slow and broken callers, signals, killed workers."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from itk_messages import request_for
+from smsp_provider.domain.service import Service
+from tls_fixtures import Identity, TestPKI, make_pki
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = "/smsp/pds"
+
+PROGRAM = """
+import json, sys, time
+from pathlib import Path
+from audit_samples import SystemClock
+from edge_endpoint import ReadingEndpoint
+from smsp_provider.engine.exchange import Reply
+from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.web.edge import Documents, Edge
+from smsp_provider.web.server import Listener, Supervision, run
+from smsp_provider.web.tls import ServerTLS
+
+options = json.loads(sys.argv[1])
+if options["adapter"] == "spyne":
+    from smsp_provider.web.spyne_app import make_app
+else:
+    from smsp_provider.web.wsgi import make_app
+
+class Endpoint(ReadingEndpoint):
+    def answer(self, received):
+        time.sleep(float(options["answer_seconds"]))
+        exchange, service = received.exchange, received.service.value
+        peer = exchange.peer
+        facts = {"cn": peer.common_name, "tls": peer.over_tls, "url": exchange.url, "service": service}
+        return Reply(200, json.dumps(facts).encode(), "text/xml; charset=utf-8")
+
+level = LogLevel(Level.INFO)
+observer = LogObserver(sys.stdout.buffer, level, SystemClock())
+documents = Documents(lambda url: f"<wsdl at='{url}'/>".encode(), lambda name, url: None)
+
+def app():
+    return make_app(Edge(Endpoint(keep=False), documents, observer, lambda: True))
+
+def worker_ended():
+    observer.note(Level.WARNING, "after the worker")
+    if options["exit_hook_breaks"]:
+        raise RuntimeError("9990000018")
+
+tls = ServerTLS(*map(Path, options["tls"])) if options["tls"] else None
+listener = Listener(options["bind"], tls, options["workers"], options["threads"], options["graceful"])
+run(app, listener, Supervision(observer, level, worker_ended))
+"""
+
+
+class Server:
+    """A running server; ``log()`` is everything it has written so far."""
+
+    def __init__(self, folder: Path, pki: TestPKI | None, **options: object) -> None:
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        tls = [str(file) for file in (pki.server.certificate, pki.server.key, pki.ca)] if pki else []
+        chosen = {
+            "bind": f"127.0.0.1:{self.port}",
+            "tls": tls,
+            "workers": 1,
+            "threads": 4,
+            "graceful": 5,
+            "adapter": "spyne",
+            "answer_seconds": 0,
+            "exit_hook_breaks": False,
+            **options,
+        }
+        self.pki = pki
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, json.dumps(chosen)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"},
+            )
+        workers = chosen["workers"]
+        until(lambda: self.log().count("Booting worker") == workers, self.log)
+        until(self._answers, self.log)
+
+    def _answers(self) -> bool:
+        with suppress(OSError, http.client.HTTPException):
+            return self.ask("GET", "/healthz")[0] == 200
+        return False
+
+    def log(self) -> str:
+        return self._output.read_text()
+
+    def context(self, identity: Identity | None) -> ssl.SSLContext:
+        assert self.pki is not None
+        context = ssl.create_default_context(cafile=str(self.pki.ca))
+        if identity is not None:
+            context.load_cert_chain(identity.certificate, identity.key)
+        return context
+
+    def connection(self, identity: Identity | None = None) -> http.client.HTTPConnection:
+        if self.pki is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        context = self.context(identity or self.pki.client)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=context)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        with closing(self.connection()) as connection:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            assert response.getheader("Cache-Control") == "no-store"
+            return response.status, response.read()
+
+    def post(self, service: Service = Service.GET_NHS_NUMBER, path: str = PATH) -> tuple[int, bytes]:
+        request = request_for(service)
+        return self.ask("POST", path, request.body(), SOAPAction=request.soap_action, **{"Content-Type": "text/xml"})
+
+    def pids(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(20)
+
+
+def until(condition: Callable[[], bool], log: Callable[[], str] = str, seconds: float = 20) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, log()
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> TestPKI:
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start(tmp_path: Path, pki: TestPKI) -> Iterator[Start]:
+    started: list[Server] = []
+
+    def one(*, tls: bool = True, **options: object) -> Server:
+        started.append(Server(tmp_path, pki if tls else None, **options))
+        return started[-1]
+
+    yield one
+    for server in started:
+        server.stop()
+
+
+@pytest.mark.rule("WS-SEC-01", "WS-SEC-07")
+@pytest.mark.parametrize("adapter", ["bare", "spyne"])
+def test_the_engine_learns_the_verified_name_of_the_caller(start: Start, adapter: str) -> None:
+    server = start(adapter=adapter)
+    for service in Service:
+        status, body = server.post(service)
+        assert status == 200
+        assert json.loads(body) == {
+            "cn": "client",
+            "tls": True,
+            "url": f"https://127.0.0.1:{server.port}{PATH}",
+            "service": service.value,
+        }
+
+
+def _call_with(server: Server, context: ssl.SSLContext) -> None:
+    with closing(http.client.HTTPSConnection("127.0.0.1", server.port, timeout=20, context=context)) as connection:
+        connection.request("GET", "/healthz")
+        connection.getresponse()
+
+
+@pytest.mark.rule("WS-SEC-01")
+def test_who_has_no_certificate_of_our_authority_does_not_get_in(start: Start, pki: TestPKI) -> None:
+    server = start()
+    for identity in (None, pki.foreign_client):
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+            _call_with(server, server.context(identity))
+    assert server.post()[0] == 200
+
+
+@pytest.mark.rule("WS-SEC-01")
+def test_old_tls_is_refused(start: Start, pki: TestPKI) -> None:
+    server = start()
+    context = server.context(pki.client)
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        _call_with(server, context)
+
+
+@pytest.mark.rule("WS-SEC-07")
+def test_headers_cannot_make_a_plain_connection_a_trusted_one(start: Start) -> None:
+    server = start(tls=False)
+    request = request_for(Service.GET_NHS_NUMBER)
+    headers = {
+        "Content-Type": "text/xml",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Ssl": "on",
+        "X-SSL-Client-Cert": "x",
+        "SCRIPT_NAME": "/smsp",
+        "PATH_INFO": "/healthz",
+    }
+    status, body = server.ask("POST", PATH, request.body(), **headers)
+    assert status == 200
+    assert json.loads(body) == {
+        "cn": None,
+        "tls": False,
+        "url": f"http://127.0.0.1:{server.port}{PATH}",
+        "service": "getNHSNumber-v1-0",
+    }
+
+
+def test_one_connection_serves_many_requests(start: Start) -> None:
+    server = start()
+    request = request_for(Service.VERIFY_NHS_NUMBER)
+    with closing(server.connection()) as connection:
+        for _ in range(20):
+            connection.request("POST", PATH, request.body(), {"Content-Type": "text/xml"})
+            response = connection.getresponse()
+            assert (response.status, json.loads(response.read())["cn"]) == (200, "client")
+            assert connection.sock is not None, "the connection stays open"
+
+
+@pytest.mark.slow
+def test_half_open_handshakes_and_requests_do_not_stop_the_service(start: Start, pki: TestPKI) -> None:
+    server = start(threads=4)
+    half_open = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+    for connection in half_open:
+        connection.sendall(b"\x16\x03\x01")
+    context = server.context(pki.client)
+    unfinished = [
+        context.wrap_socket(socket.create_connection(("127.0.0.1", server.port)), server_hostname="127.0.0.1")
+        for _ in range(2)
+    ]
+    for secure in unfinished:
+        secure.sendall(b"POST /smsp/pds HTTP/1.1\r\nHost: a\r\nContent-Type: text/xml\r\nContent-Length: 5000\r\n\r\n<")
+
+    def trickle() -> None:
+        # A byte now and then must not begin the bound anew.
+        with suppress(OSError):
+            while True:
+                for secure in unfinished:
+                    secure.sendall(b" ")
+                time.sleep(0.5)
+
+    dripping = threading.Thread(target=trickle)
+    dripping.start()
+    began = time.monotonic()
+    assert server.post()[0] == 200
+    assert 5 < time.monotonic() - began < 14, "all four threads were taken, for 10 s"
+    dripping.join(30)
+    assert not dripping.is_alive(), "the server has closed them"
+    for connection in (*half_open, *unfinished):
+        connection.close()
+
+
+BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nSmith\r\n"
+
+
+@pytest.mark.rule("IFC-LOG-02")
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"9990000018 /9990000018 HTTP/1.1\r\n\r\n", 404),
+        (b"(Smith / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /9990000018" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\n9990000018 bad: Smith\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"Smith" * 4000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: Smith\r\n" % n for n in range(200)) + b"\r\n", 431),
+        (b"POST /smsp/pds HTTP/1.1\r\nHost: a\r\nContent-Length: Smith\r\n\r\n", 400),
+        (b"POST /smsp/pds HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400),
+        (b"POST /smsp/pds HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Smith\r\n\r\n", 501),
+        (b"POST /smsp/pds HTTP/1.1\r\nHost: a\r\nContent-Type: text/xml\r\n" + BAD_CHUNK, 400),
+        (b"GET /smsp/pds?Smith HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+    ],
+    ids=[
+        *(
+            "odd method",
+            "bad method",
+            "long line",
+            "header name",
+            "long header",
+            "many headers",
+            "length",
+            "two lengths",
+            "coding",
+        ),
+        *("chunk", "query"),
+    ],
+)
+def test_what_is_not_http_is_refused_and_quoted_nowhere(start: Start, sent: bytes, status: int) -> None:
+    server = start(tls=False)
+    server.process.send_signal(signal.SIGUSR1)
+    until(lambda: server.log().count("log level is now debug") == 2, server.log)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(sent)
+        answer = connection.recv(65536)
+    assert int(answer.split()[1]) == status
+    assert b"Cache-Control: no-store" in answer
+    for text in (answer.decode(), server.log()):
+        assert "Smith" not in text
+        assert "9990000018" not in text
+    assert server.post()[0] == 200
+
+
+def test_a_chunked_request_is_read_and_bounded(start: Start) -> None:
+    server = start(tls=False)
+    body = request_for(Service.GET_NHS_NUMBER).body()
+    for content, status in ((body, 200), (body + b" " * 100_000, 413)):
+        with closing(server.connection()) as connection:
+            chunks = (content[at : at + 1000] for at in range(0, len(content), 1000))
+            connection.request("POST", PATH, chunks, {"Content-Type": "text/xml"}, encode_chunked=True)
+            assert connection.getresponse().status == status
+
+
+@pytest.mark.rule("IFC-LOG-01")
+def test_a_signal_switches_the_log_level_of_every_process(start: Start) -> None:
+    server = start(tls=False, workers=2)
+    lines = server.log().count("edge-answered")
+    server.ask("GET", "/healthz")
+    assert server.log().count("edge-answered") == lines, "an answered health check is not worth a line"
+    server.process.send_signal(signal.SIGUSR1)
+    until(lambda: server.log().count("log level is now debug") == 3, server.log)
+    server.ask("GET", "/healthz")
+    until(lambda: server.log().count("edge-answered") == lines + 1, server.log)
+    server.process.send_signal(signal.SIGUSR1)
+    until(lambda: server.log().count("log level is now info") == 3, server.log)
+    for line in server.log().splitlines():
+        assert re.fullmatch(r"\d{4}-.*Z", json.loads(line)["at"])
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("breaks", [False, True], ids=["hook works", "hook breaks"])
+def test_the_master_looks_after_a_killed_worker_and_starts_another(start: Start, breaks: bool) -> None:
+    server = start(workers=2, exit_hook_breaks=breaks)
+    before = server.pids()
+    assert len(before) == 2
+    os.kill(before[0], signal.SIGKILL)
+    until(lambda: "after the worker" in server.log(), server.log)
+    until(lambda: len(server.pids()) == 2 and server.pids() != before, server.log)
+    assert ("Looking after an ended worker failed: RuntimeError" in server.log()) is breaks
+    assert "9990000018" not in server.log()
+    assert server.post()[0] == 200
+
+
+def test_a_stop_lets_requests_under_way_finish(start: Start) -> None:
+    server = start(answer_seconds=1)
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(server.post) for _ in range(3)]
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        assert [answer.result()[0] for answer in answers] == [200, 200, 200]
+    assert server.process.wait(20) == 0
+    assert server.log().count("after the worker") == 1
