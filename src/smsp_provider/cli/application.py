@@ -1,0 +1,89 @@
+"""From settings to what a gunicorn worker serves, and to the listeners that it is served on."""
+
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.config.settings import Settings
+from smsp_provider.itk.services import SERVICES, ServicePaths
+from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
+from smsp_provider.storage.sqlite_file import StorageUnsafe
+from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
+from smsp_provider.web.server import Listener
+from smsp_provider.web.spyne_app import make_app
+from smsp_provider.web.tls import ServerTLS
+from smsp_provider.wiring import Provider, build_provider
+from smsp_provider.xmlcore.resources import wsdl_file
+from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
+
+__all__ = ["SwitchedLevel", "build_application", "listeners"]
+
+
+class SwitchedLevel(LogLevel):
+    """The level of the server's own log lines; switching it switches the levels that follow it in this process."""
+
+    def __init__(self, configured: Level) -> None:
+        super().__init__(configured)
+        self._following: list[LogLevel] = []
+
+    def take_along(self, level: LogLevel) -> None:
+        """From now on ``level`` is switched too."""
+        self._following.append(level)
+
+    def switch(self) -> Level:
+        """Change between the configured level and ``DEBUG``, everywhere; returns the new one."""
+        for level in self._following:
+            level.switch()
+        return super().switch()
+
+
+def build_application(settings: Settings, level: SwitchedLevel, observer: LogObserver) -> WSGIApplication:
+    """The application of one worker process, with connections, caches and an audit session of its own.
+
+    Raises:
+        OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
+    """
+    provider = build_provider(settings)
+    level.take_along(provider.log_level)
+    edge = Edge(
+        provider.pipeline,
+        _documents(settings, provider),
+        observer,
+        lambda: _is_writable(provider.audit),
+        EdgePolicy(_paths(settings), settings.limits.max_body_bytes, settings.server.public_url),
+    )
+    return make_app(edge)
+
+
+def listeners(settings: Settings) -> dict[str, Listener]:
+    """The listeners of the settings by name: ``https`` and ``http``, as far as they are set."""
+    server = settings.server
+    found: dict[str, Listener] = {}
+    if server.https is not None:
+        tls = ServerTLS(server.https.certificate, server.https.key, server.https.client_ca)
+        found["https"] = Listener(server.https.bind, tls, server.workers, server.threads, server.graceful_stop_seconds)
+    if server.http is not None:
+        found["http"] = Listener(server.http, None, server.workers, server.threads, server.graceful_stop_seconds)
+    return found
+
+
+def _paths(settings: Settings) -> ServicePaths:
+    return ServicePaths(frozenset({settings.server.service_path}), settings.server.operation_path_prefix)
+
+
+def _documents(settings: Settings, provider: Provider) -> Documents:
+    wsdl, files = wsdl_file().read_bytes(), provider.schemas.files()
+    prefix = settings.server.operation_path_prefix
+    paths = {service.value: f"{prefix}{service.value}" for service in SERVICES}
+
+    def xsd(name: str, url: str) -> bytes | None:
+        return render_xsd(files[name], request_url=url) if name in files else None
+
+    return Documents(lambda url: render_wsdl(wsdl, request_url=url, service_paths=paths), xsd)
+
+
+def _is_writable(audit: SqliteAuditTrail) -> bool:
+    """Nothing is answered that is not on record: without the audit trail there is no service."""
+    try:
+        audit.open()
+    except (AuditUnavailable, StorageUnsafe):
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""``smsp config``: look at the configuration without starting anything."""
+
+from pathlib import Path
+
+import click
+
+from smsp_provider.cli.checks import check_files, expiring_certificates
+from smsp_provider.cli.config_origin import effective_values, print_warnings, read_settings
+from smsp_provider.cli.table import print_table
+
+__all__ = ["config"]
+
+
+@click.group()
+def config() -> None:
+    """Look at the configuration."""
+
+
+@config.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
+)
+def check(file: Path) -> None:
+    """Print every effective setting with its origin, and check all files that they name.
+
+    Certificates and keys are loaded, the schemas compiled and the vocabulary read, as at a start.
+    Warnings go to standard error.
+    Exit code 2 with one readable text where something cannot be used.
+    """
+    settings = read_settings(file)
+    print_table(
+        ("setting", "value", "origin"),
+        [(item.name, item.value, item.origin.value) for item in effective_values(file, settings)],
+    )
+    print_warnings(settings)
+    check_files(settings)
+    for warning in expiring_certificates(settings):
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"\n{file}: usable, environment {settings.environment.value}")

@@ -1,0 +1,142 @@
+"""Child processes that do not outlive their parent, and signals that end a service in order.
+
+Children are forked, not started anew: they have everything loaded, and no argument or environment can go wrong. A
+process that forks here must not have started threads yet.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Final, NoReturn
+
+__all__ = ["Child", "StopSignals", "start_child", "stop_children"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_POLL_SECONDS: Final = 0.05
+
+
+class StopSignals:
+    """From its making on, SIGTERM and SIGINT (Ctrl-C) only take note; :meth:`wait` returns when one has come."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked.set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the process was asked to stop."""
+        return self._asked.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until asked to stop, or for so long; whether it was."""
+        return self._asked.wait(seconds)
+
+
+class Child:
+    """A forked child, in a process group of its own: Ctrl-C reaches the parent, which ends its children in order."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name: Final = name
+        self.pid: Final = pid
+        self._status: int | None = None
+
+    def ended(self) -> bool:
+        """Whether it has ended; takes its exit code from the system the first time it has."""
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # Somebody else took it; that it is gone is all there is to know.
+                pid, status = self.pid, 0
+            if pid:
+                self._status = status
+        return self._status is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for the signal that killed it; None while it runs."""
+        return None if self._status is None else os.waitstatus_to_exitcode(self._status)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it, if it still runs."""
+        if not self.ended():
+            os.kill(self.pid, number)
+
+    def kill_group(self) -> None:
+        """Kill it and whatever it started in its process group."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def start_child(name: str, work: Callable[[], int]) -> Child:
+    """Fork a process that does ``work`` and exits with what it returns; when this process dies, it gets SIGTERM.
+
+    An exception of the work is written to standard error, and the exit code is 1.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _run(parent, work)
+    # Both sides do it, because either may be the first to need it.
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpgid(pid, pid)
+    return Child(name, pid)
+
+
+def _run(parent: int, work: Callable[[], int]) -> NoReturn:
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        _die_with(parent)
+        code = work()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:  # noqa: BLE001 - the end of the line: nothing of the parent may run in the child
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that happens (Linux; elsewhere it lives on)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        # It died before the line above took effect.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stop_children(children: Sequence[Child], seconds: float) -> bool:
+    """End children in order: ask all, wait for so long, kill what is left. Whether nothing had to be killed."""
+    for child in children:
+        child.send(signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while not all(child.ended() for child in children) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    orderly = all(child.ended() for child in children)
+    for child in children:
+        if child.exit_code != 0:
+            # Killed, crashed or still there: what it started may be there too.
+            child.kill_group()
+        while not child.ended():
+            time.sleep(_POLL_SECONDS)
+    return orderly

@@ -1,0 +1,164 @@
+"""``smsp serve``: checks everything, opens the audit trail, and runs one process tree for each listener.
+
+A gunicorn serves either plain HTTP or HTTPS, so each listener is a child of its own; this process only watches.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.cli.addresses import host_port
+from smsp_provider.cli.application import SwitchedLevel, build_application, listeners
+from smsp_provider.cli.checks import check_files, expiring_certificates
+from smsp_provider.cli.config_origin import print_warnings, read_settings
+from smsp_provider.cli.exit_codes import CannotStart, ExitCode
+from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
+from smsp_provider.config.settings import Settings
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.observe.logs import Level, LogObserver
+from smsp_provider.storage.sqlite_file import StorageUnsafe
+from smsp_provider.web.server import Listener, Supervision, run
+from smsp_provider.wiring import build_audit, start_record
+
+__all__ = ["run_provider", "serve"]
+
+_AFTER_GRACE_SECONDS: Final = 5.0
+_WATCH_SECONDS: Final = 0.2
+
+
+@click.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
+)
+def serve(file: Path) -> int:
+    """Run the provider until SIGTERM or Ctrl-C.
+
+    Operator events go to standard output, one JSON object a line.
+    SIGUSR1 switches the log level between the configured one and debug.
+    One provider for each audit trail: a second one on the same file is refused.
+    """
+    settings = read_settings(file)
+    print_warnings(settings)
+    check_files(settings)
+    for warning in expiring_certificates(settings):
+        click.echo(f"warning: {warning}", err=True)
+    return run_provider(settings)
+
+
+def run_provider(settings: Settings) -> ExitCode:
+    """Run a provider whose files were checked, until this process is asked to stop or a listener ends by itself.
+
+    Raises:
+        CannotStart: an address is taken, or the audit trail cannot be used.
+    """
+    signals = StopSignals()
+    wanted = listeners(settings)
+    for name, listener in wanted.items():
+        _check_address(name, listener)
+    lock = _take_lock(settings.audit.database)
+    try:
+        _open_audit(settings)
+        children = [_start(name, listener, settings) for name, listener in wanted.items()]
+        signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children))
+        for name, listener in wanted.items():
+            click.echo(f"smsp: serving on {name}://{listener.bind}", err=True)
+        ended = _watch(children, signals)
+        orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
+    finally:
+        os.close(lock)
+    if ended is not None:
+        click.echo(f"smsp: the {ended.name} listener ended by itself ({ended.exit_code}), so all was stopped", err=True)
+        return ExitCode.CANNOT_START
+    if not orderly:
+        click.echo("smsp: requests were still under way after the time for a graceful stop", err=True)
+    return ExitCode.OK
+
+
+def _check_address(name: str, listener: Listener) -> None:
+    # gunicorn would try again for seconds and then end without a word to the operator.
+    address = host_port.convert(listener.bind, None, None)
+    try:
+        address.listen_for_a_moment()
+    except OSError as error:
+        raise CannotStart(f"server.{name}: cannot listen on {address}: {error.strerror or error}") from None
+
+
+def _take_lock(database: Path) -> int:
+    """The descriptor of a lock that lives as long as this process and its children.
+
+    Raises:
+        CannotStart: another provider holds it, or the file cannot be made.
+    """
+    file = database.with_name(f"{database.name}-provider")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"audit.database: {file}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 20).decode("ascii", errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise CannotStart(
+            f"audit.database: another provider (process {holder}) uses {database}, or is still stopping"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    return descriptor
+
+
+def _open_audit(settings: Settings) -> None:
+    """Close what died open, and put this start on record; nothing stays open in this process."""
+    clock = SystemClock()
+    audit = build_audit(settings, clock)
+    try:
+        audit.open()
+        closed = audit.recover()
+        audit.record_start(start_record(settings, clock))
+    except (AuditUnavailable, StorageUnsafe) as error:
+        reason = error.reason if isinstance(error, AuditUnavailable) else str(error)
+        raise CannotStart(f"audit.database: {settings.audit.database}: {reason}") from None
+    finally:
+        audit.close_session()
+    if closed:
+        click.echo(f"smsp: {closed} requests of an earlier run had no recorded ending; they are closed now", err=True)
+
+
+def _start(name: str, listener: Listener, settings: Settings) -> Child:
+    def work() -> int:
+        level = SwitchedLevel(Level[settings.log.level.upper()])
+        observer = LogObserver(sys.stdout.buffer, level, SystemClock())
+        audit = build_audit(settings, SystemClock())
+        run(
+            lambda: build_application(settings, level, observer),
+            listener,
+            Supervision(observer, level, audit.recover),
+        )
+
+    return start_child(name, work)
+
+
+def _watch(children: Sequence[Child], signals: StopSignals) -> Child | None:
+    """Wait until a stop is asked for (None) or a child has ended by itself."""
+    while not signals.wait(_WATCH_SECONDS):
+        for child in children:
+            if child.ended():
+                return child
+    return None
+
+
+def _pass_on(children: Sequence[Child]) -> None:
+    for child in children:
+        child.send(signal.SIGUSR1)
