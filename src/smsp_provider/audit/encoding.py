@@ -7,7 +7,7 @@ a client chose is cut to :data:`MAX_TEXT` characters: who is not let in must not
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 from smsp_provider.audit.events import (
     Closure,
@@ -61,32 +61,19 @@ def timestamp(at: datetime) -> str:
 
 def kind_of(record: Record) -> Kind:
     """The name of a record's kind on disk."""
-    match record:
-        case Intent():
-            return "intent"
-        case Ending():
-            return "ending"
-        case Closure():
-            return "closure"
-        case Start():
-            return "start"
-        case _:
-            assert_never(record)
+    return _KINDS[type(record)]
 
 
 def encode(record: Record) -> str:
     """A record as one line of ASCII JSON."""
-    match record:
-        case Intent():
-            fields = _intent(record)
-        case Ending():
-            fields = _ending(record)
-        case Closure():
-            fields = {"exchange": record.exchange_id, "at": timestamp(record.at), "writer": record.writer}
-        case Start():
-            fields = _start(record)
-        case _:
-            assert_never(record)
+    if isinstance(record, Intent):
+        fields = _intent(record)
+    elif isinstance(record, Ending):
+        fields = _ending(record)
+    elif isinstance(record, Closure):
+        fields = {"exchange": record.exchange_id, "at": timestamp(record.at), "writer": record.writer}
+    else:
+        fields = _start(record)
     return _to_json(fields)
 
 
@@ -348,6 +335,13 @@ def _read_start(reader: _Reader) -> Start:
         reference_data=tuple((_as_text(name), _as_text(digest)) for name, digest in reader.rows("reference_data")),
     )
 
+
+_KINDS: Final[Mapping[type[Record], Kind]] = {
+    Intent: "intent",
+    Ending: "ending",
+    Closure: "closure",
+    Start: "start",
+}
 
 _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "intent": _read_intent,
