@@ -26,8 +26,8 @@ __all__ = ["SqliteAuditTrail"]
 
 _INSERT: Final = "INSERT INTO record (writer, kind, exchange, at, body) VALUES (?, ?, ?, ?, ?)"
 _OPEN_INTENTS: Final = (
-    "SELECT exchange FROM record AS intent WHERE seq > ? AND writer = ? AND kind = 'intent' AND NOT EXISTS"
-    " (SELECT 1 FROM record WHERE exchange = intent.exchange AND kind IN ('ending', 'closure'))"
+    "SELECT exchange FROM record WHERE seq > ?1 AND writer = ?2 AND kind = 'intent' EXCEPT"
+    " SELECT exchange FROM record WHERE seq > ?1 AND writer = ?2 AND kind IN ('ending', 'closure')"
 )
 _UNENDED: Final = "SELECT id, token, after FROM writer WHERE id NOT IN (SELECT writer FROM writer_end)"
 

@@ -29,7 +29,6 @@ _FIRST_FORM: Final = (
         seq INTEGER PRIMARY KEY, writer INTEGER NOT NULL REFERENCES writer (id), kind TEXT NOT NULL, exchange TEXT,
         at TEXT NOT NULL, body TEXT NOT NULL
     )""",
-    "CREATE INDEX record_exchange ON record (exchange) WHERE exchange IS NOT NULL",
     *(
         f"CREATE TRIGGER {table}_no_{action} BEFORE {action} ON {table}"
         f" BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
