@@ -1,5 +1,6 @@
 """One request in, one reply out: reading, deciding, going wrong on purpose, writing. No socket is known here."""
 
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -71,6 +72,7 @@ class Spine:
     wait: Callable[[float], None] = lambda _: None
     mutate_answer: MutateAnswer | None = None
     calls: Counter[str] = field(default_factory=Counter)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, body: bytes, soap_action: str | None) -> Reply:
         """Answer one request; ``soap_action`` is the HTTP header, or None where it was not sent."""
@@ -78,8 +80,8 @@ class Spine:
             request = read_request(body, soap_action)
         except BadRequest as bad:
             return Reply(500, XML_TYPE, write_soap_fault((bad.code,), bad.problem))
-        # Two threads may count at the same time and lose one: this is a help for people, not a record.
-        self.calls[request.interaction.request] += 1
+        with self._counting:
+            self.calls[request.interaction.request] += 1
         finding = self._finding(request)
         fault = self._fault(request, finding)
         if fault is None:

@@ -1,5 +1,6 @@
 """Generated and watermarked patients, their numbers, and how fast a store finds them."""
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -123,8 +124,9 @@ def test_there_must_be_somebody_to_measure() -> None:
         measure_trace(store, [], "20260302")
 
 
-@pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
-def test_a_trace_takes_less_than_five_milliseconds_in_the_median(tmp_path: Path, count: int) -> None:
+def test_a_trace_takes_less_than_five_milliseconds_in_the_median(tmp_path: Path) -> None:
+    """SMSP_TRACE_STORE=1000000 makes the store as large as the issue wants it; that takes two minutes."""
+    count = int(os.environ.get("SMSP_TRACE_STORE", "20000"))
     with PatientStore(tmp_path / "large.db") as store:
         assert store.add_all(generate(count)) == count
         asked = [person for position, person in enumerate(generate(count)) if position % (count // 1000) == 0]

@@ -130,6 +130,7 @@ def _unknown(book: Book) -> None:
             "cross_check": "AE 42",
             "retrieval": "AE 42",
             "verify": "DEMOG-0042",
+            "get_number": "DEMOG-0042",
             "by_number": "DEMOG-0042",
             "by_search": "DEMOG-0042",
         },

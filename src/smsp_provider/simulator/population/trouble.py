@@ -128,8 +128,12 @@ def _retrieval_only(book: Book) -> None:
     ):
         fault = Fault(kind, codes=codes, interaction=RETRIEVAL.request)
         person = book.person(serial, family, "CORA", "2", f"19{serial - 790}0601", fault=fault)
-        book.good(title, person, answers={"retrieval": f"fault {kind.value}", "by_number": code, "by_search": code})
+        book.good(title, person, answers=_later(code) | {"retrieval": f"fault {kind.value}"})
     wrong = Fault(FaultKind.WRONG_PATIENT, nhs_number=number(5), interaction=RETRIEVAL.request)
     person = book.person(855, "HALFSWAPPED", "CORA", "2", "19650601", fault=wrong)
-    swapped: Answers = {"by_number": _UNUSABLE, "by_search": _UNUSABLE}
-    book.good("the record of somebody else", person, answers=swapped | {"retrieval": "fault wrong-patient"})
+    book.good("the record of somebody else", person, answers=_later(_UNUSABLE) | {"retrieval": "fault wrong-patient"})
+
+
+def _later(code: str) -> Answers:
+    """What the services answer that retrieve: getNHSNumber does too, to confirm what the trace found."""
+    return {"get_number": code, "by_number": code, "by_search": code}
