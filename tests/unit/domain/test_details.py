@@ -79,6 +79,8 @@ def test_the_first_of_several_usual_names_is_given_and_the_choice_recorded() -> 
         assert found.details.name is not None
         assert found.details.name.family == family
         assert found.repairs == (Repair("name", "several current usual names, first taken"),)
+    alias = replace(second, use=("A",))
+    assert composed(record(names=(alias, USUAL))) == composed(record())
     for validity in NOT_CURRENT:
         former = replace(second, validity=validity)
         assert composed(record(names=(former, USUAL))) == composed(record())
