@@ -213,6 +213,7 @@ class ProviderUnderTest:
     settings: Settings
     _log: io.BytesIO
     _seen: int = 0
+    _read: list[Entry] = field(default_factory=list)
 
     def ask(self, service: Service, fields: Fields | None = None, **changes: Any) -> Answer:
         """Ask as a well-behaved client would; ``changes`` are fields of the request (``message_id=...``)."""
@@ -247,13 +248,10 @@ class ProviderUnderTest:
         fresh, self._seen = whole[self._seen :], len(whole)
         return fresh.decode()
 
-    def entries(self, after: int = 0) -> list[Entry]:
-        """The audit trail."""
-        return list(self.provider.audit.read(after=after))
-
-    def last_seq(self) -> int:
-        """The newest entry's number."""
-        return max((entry.seq for entry in self.entries()), default=0)
+    def entries(self) -> list[Entry]:
+        """The whole audit trail."""
+        self._read.extend(self.provider.audit.read(after=self._read[-1].seq if self._read else 0))
+        return list(self._read)
 
     def ending_of(self, answer: Answer) -> Ending:
         """The one ending on the audit trail that belongs to an answer."""
@@ -261,8 +259,7 @@ class ProviderUnderTest:
         (found,) = [
             entry.record
             for entry in self.entries()
-            if isinstance(entry.record, Ending)
-            and (entry.record.reply_message_id or "").lower() in answer.message_id.lower()
+            if isinstance(entry.record, Ending) and entry.record.reply_message_id == answer.message_id
         ]
         return found
 
