@@ -27,7 +27,7 @@ class _Unreachable(ReadableError):
 
 
 @click.command()
-@click.argument("operation", type=click.Choice(list(_OPERATIONS), case_sensitive=False))
+@click.argument("operation", type=click.Choice(list(_OPERATIONS), case_sensitive=False), metavar="OPERATION")
 @click.option("--url", required=True, help="Address of the service, e.g. https://localhost:8443/smsp/pds.")
 @click.option("--nhs-number", help="Ten digits.")
 @click.option("--dob", help="Date of birth, YYYYMMDD; getNHSNumber also takes YYYYMM and YYYY.")
@@ -46,9 +46,7 @@ class _Unreachable(ReadableError):
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds.")
 @click.option("--packaged-wsdl", is_flag=True, help="Use the packaged WSDL instead of fetching URL?wsdl.")
 @click.option("--raw", is_flag=True, help="Also print both messages. They hold patient data.")
-@click.pass_context
 def call(
-    context: click.Context,
     *,
     operation: str,
     url: str,
@@ -72,10 +70,10 @@ def call(
 ) -> int:
     """Send one request and print the answer.
 
-    OPERATION is one of the five PDS mini services.
+    OPERATION is verifyNHSNumber, getNHSNumber, getPatientDetailsByNHSNumber, getPatientDetailsBySearch or
+    getPatientDetails.
     Fields are sent as they are given, right or wrong: the provider judges them.
     """
-    del context
     fields = RequestFields(
         dob, gender, nhs_number, family, given, postcode, LocalIdentifier(local_id_root, local_id) if local_id else None
     )
@@ -86,6 +84,8 @@ def call(
         answer = client.call(_OPERATIONS[operation], fields)
     except NoAnswer as failure:
         raise _Unreachable(str(failure)) from None
+    except ValueError:
+        raise click.UsageError("a field holds a character that XML cannot carry") from None
     if raw:
         _print_message("request", answer.request)
         _print_message("response", answer.response)

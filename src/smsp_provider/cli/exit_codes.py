@@ -21,7 +21,10 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "Done. For `call`: the answer is SMSP-0000 or DEMOG-0017; for `sandbox`: every answer was the expected one."
-    UNEXPECTED = 1, "An answer came, and it is not the expected one (`sandbox`), or it is another code (`call`)."
+    UNEXPECTED = (
+        1,
+        "`sandbox`: an answer not as expected. `call`: another response code. `simulate load`: lines were left out.",
+    )
     USAGE = 2, "The command line or the configuration is wrong; nothing was started or sent."
     CANNOT_START = 3, "It could not start, or a part of it ended by itself: a port taken, a file unreadable."
     FAULT = 4, "`call`: the provider answered with a SOAP fault."

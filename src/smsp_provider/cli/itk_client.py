@@ -91,12 +91,14 @@ class ITKClient:
 
         Raises:
             NoAnswer: no connection, no answer in time, or an answer that is not the service's.
+            ValueError: a field holds a character that XML cannot carry; nothing was sent.
         """
         request = self._request(service, fields, timedelta(minutes=5))
+        envelope, headers = request.envelope(), request.headers()
         began = time.perf_counter()
         code, patient, fault = None, None, None
         try:
-            answer = self._operation(service)(**request.envelope(), _soapheaders=request.headers())
+            answer = self._operation(service)(**envelope, _soapheaders=headers)
         except zeep.exceptions.Fault as error:
             fault = read_fault(str(error.code or ""), str(error.message or ""), error.detail)
         except http_errors.RequestException as error:

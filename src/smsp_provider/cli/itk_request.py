@@ -61,7 +61,11 @@ class OutgoingRequest:
         ]
 
     def envelope(self) -> dict[str, object]:
-        """Header and payloads of the distribution envelope, as zeep's arguments (docs/reference/schemas.md)."""
+        """Header and payloads of the distribution envelope, as zeep's arguments (docs/reference/schemas.md).
+
+        Raises:
+            ValueError: a value holds a character that XML cannot carry.
+        """
         entry = SERVICES[self.service]
         payload_id = f"uuid_{_new_uuid()}"
         item = {"id": payload_id, "mimetype": "text/xml", "profileid": entry.request_profile}
@@ -84,7 +88,8 @@ class OutgoingRequest:
             ids.append({"type": OID.ITK_IDENTITY, "uri": _IDENTITY + self.identity.organisation})
         if self.identity.asid is not None:
             ids.append({"type": OID.ASID, "uri": self.identity.asid})
-        return ids
+        # The envelope's schema wants an id; a blank one says "nobody" and is the provider's to refuse.
+        return ids or [{"uri": ""}]
 
     def _security(self) -> etree._Element:
         security = etree.Element(f"{{{WSSE}}}Security", nsmap={"wsse": WSSE, "wsu": WSU})

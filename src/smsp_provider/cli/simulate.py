@@ -40,7 +40,7 @@ def simulate() -> None:
 @click.option("--key", type=_File, help="PEM file of its key.")
 @click.option("--client-ca", type=_File, help="PEM file of the authority whose clients are let in.")
 @click.option("--delay", type=click.FloatRange(min=0), default=0.0, help="Seconds before every answer.")
-@click.option("--faults", type=_File, help="JSON file of planned faults (docs/reference/embedded-spine.md).")
+@click.option("--faults", type=_File, help="JSON file of planned faults (docs/reference/simulator.md).")
 def serve(
     *,
     listen: HostPort,
@@ -82,19 +82,20 @@ def serve(
 
 
 @simulate.command()
+@click.argument("patients", type=_File, nargs=-1)
 @click.option("--store", type=click.Path(path_type=Path), required=True, help="SQLite file; made if it is not there.")
-@click.option("--patients", type=_File, multiple=True, help="CSV file in the Opentest layout; may be repeated.")
 @click.option("--population", is_flag=True, help="Add the shipped population.")
 @click.option("--generate", type=click.IntRange(min=1), help="Add this many generated patients.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same patients.")
 def load(*, store: Path, patients: Sequence[Path], population: bool, generate: int | None, seed: int) -> int:
     """Put patients into a store file.
 
+    PATIENTS are CSV files in the layout of the public Opentest population.
     A patient whose number is already there is replaced.
     Exit code 1 when something in a file could not be understood; the rest is loaded.
     """
     if not (patients or population or generate):
-        raise click.UsageError("nothing to load: give --patients, --population or --generate")
+        raise click.UsageError("nothing to load: give a CSV file, --population or --generate")
     with open_store(store) as held:
         reports = fill_store(held, population=population, files=patients)
         if generate:
