@@ -118,8 +118,8 @@ def _documents(base: Request) -> Iterator[Row]:
     yield "a document type with a default attribute", _with_prolog(base, defaulted), INVALID
     yield "an entity that nobody declared", body.replace(b"Person.DateOfBirth</sem", b"&who;</sem"), INVALID
     yield "ten thousand levels of nesting", b"<a>" * 10_000 + b"</a>" * 10_000, INVALID
-    nested = "<x>" * 80 + "</x>" * 80
-    yield "eighty levels in an ignored header block", replace(base, extra_header_markup=nested), INVALID
+    nested = "<x>" * 300 + "</x>" * 300
+    yield "three hundred levels in an ignored header block", replace(base, extra_header_markup=nested), INVALID
     doubled = body.replace(b'count="1"', b'count="1" count="1"', 1)
     yield "an attribute given twice", doubled, INVALID
     aliased = body.replace(b"<itk:header ", b'<itk:header xmlns:a="urn:x" xmlns:b="urn:x" a:y="1" b:y="2" ', 1)

@@ -49,7 +49,8 @@ class _Section(BaseModel):
 
 
 Seconds = Annotated[float, Field(gt=0)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+Asid = Annotated[str, Field(pattern=r"[0-9]{12}")]
+"""Spine wants twelve digits in an ASID (rule G06 of its validators)."""
 
 
 class HTTPSListener(_Section):
@@ -116,12 +117,12 @@ class SpineSettings(_Section):
     certificate: Path | None = Field(None, description="PEM file of the client certificate towards Spine.")
     key: Path | None = Field(None, description="PEM file of its private key.")
     ca: Path | None = Field(None, description="PEM file of the authorities Spine's certificate must chain to.")
-    pds_asid: str = Field(description="ASID of PDS, the receiver of every query.")
+    pds_asid: Asid = Field(description="ASID of PDS, the receiver of every query.")
     own_address: str = Field("", description="Address of this system in wsa:From and wsa:ReplyTo; left out when empty.")
-    ods_to_asid: dict[str, str] = Field(
+    ods_to_asid: dict[str, Asid] = Field(
         default_factory=dict, description="ASID of each organisation that may ask, by ODS code in any case."
     )
-    default_asid: str | None = Field(
+    default_asid: Asid | None = Field(
         None, description="ASID for organisations without an entry; sandbox and test only, refused in live."
     )
     max_in_flight: int = Field(128, ge=1, description="Queries that may be under way at once, for each worker.")

@@ -30,6 +30,8 @@ class _Row(BaseModel):
     def _says_something(self) -> "_Row":
         if not self.codes and self.pattern is None:
             raise ValueError("a row needs codes or a pattern")
+        if self.answer is ResponseCode.SUCCESS:
+            raise ValueError("a refusal by PDS cannot be a success")
         return self
 
 

@@ -3,6 +3,7 @@
 Source: Audit Identity Guidance (audit-identity.md), SMSP-AUDIT-002 to 005, SMSP-IG-003.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
@@ -12,6 +13,8 @@ from smsp_provider.domain.requests import InputInvalid
 
 __all__ = ["AccessMethod", "AuditId", "AuthorRefused", "Caller", "SpineAuthor", "recognise"]
 
+_TWELVE_DIGITS: Final = re.compile("[0-9]{12}")
+"""What Spine's validators look for in the ids of people and systems (rule G06)."""
 _ODS_IDENTITY: Final = "urn:nhs-uk:identity:ods:"
 
 _T = TypeVar("_T")
@@ -123,4 +126,6 @@ def _author(by_type: dict[str, set[str]]) -> SpineAuthor | None:
     if OID.ROLE not in sent:
         raise AuthorRefused("the role id is missing and cannot be looked up")
     (role_profile,), (user,), (role,) = sent[OID.ROLE_PROFILE], sent[OID.USER], sent[OID.ROLE]
+    if not _TWELVE_DIGITS.search(role_profile) or not _TWELVE_DIGITS.search(user):
+        raise AuthorRefused("a role profile or user id has no twelve digits")
     return SpineAuthor(role_profile, user, role)

@@ -10,13 +10,18 @@ from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.matching import current_usual_name
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import PatientDetails, Repair, ResponseAddress, ResponseName, ResponseTelecom
-from smsp_provider.domain.person import Address, PatientRecord, Telecom
+from smsp_provider.domain.person import Address, PatientRecord
 from smsp_provider.domain.telecom_value import is_schema_url
 
 __all__ = ["ComposedDetails", "UnusableRecord", "compose_details"]
 
 _ADDRESS_KINDS: Final = ("H", "TMP", "PST")
-_TELEPHONE_USES: Final = frozenset({"H", "HP", "MC"})
+_NO_USES: Final[frozenset[str]] = frozenset()
+_SERVED_USES: Final = {
+    "tel": frozenset({"H", "HP", "MC"}),
+    "mailto": frozenset({"H", "HP", "HV", "WP", "AS", "EC", "PG", "MC"}),
+}
+"""By scheme; for e-mail all uses that the response schema knows."""
 _LINES: Final = 5
 _GENDERS: Final = frozenset("0129")
 
@@ -102,25 +107,21 @@ def _address(kind: str, address: Address, repairs: list[Repair]) -> ResponseAddr
 
 
 def _telecoms(record: PatientRecord, today: HL7Date, repairs: list[Repair]) -> tuple[ResponseTelecom, ...]:
+    """Telephones with a home or mobile use, e-mail with any; other schemes and empty ones are not served."""
     kept = []
     for telecom in record.telecoms:
-        if not telecom.validity.is_current(today) or not _is_served(telecom):
+        scheme, _, rest = telecom.value.partition(":")
+        uses = _SERVED_USES.get(scheme, _NO_USES)
+        use = next((code for code in telecom.use if code in uses), None)
+        if not telecom.validity.is_current(today) or not rest.strip() or (use is None and scheme != "mailto"):
             continue
         if not is_schema_url(telecom.value):
             repairs.append(Repair("telecom", "value not writable as a URL, dropped"))
             continue
-        kept.append(ResponseTelecom(telecom.use[0] if telecom.use else None, telecom.value))
+        if use is None and telecom.use:
+            repairs.append(Repair("telecom", "unknown use, left out"))
+        kept.append(ResponseTelecom(use, telecom.value))
     return tuple(kept)
-
-
-def _is_served(telecom: Telecom) -> bool:
-    """Telephones with a home or mobile use, e-mail with any; other schemes and empty ones are not served."""
-    scheme, _, rest = telecom.value.partition(":")
-    if not rest.strip():
-        return False
-    if scheme == "mailto":
-        return True
-    return scheme == "tel" and not _TELEPHONE_USES.isdisjoint(telecom.use)
 
 
 def _gender(record: PatientRecord, repairs: list[Repair]) -> str | None:

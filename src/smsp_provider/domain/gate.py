@@ -37,6 +37,9 @@ __all__ = [
 SUPERSEDING_CODES: Final = frozenset({"17", "24", "44"})
 """PDS says: this number was replaced."""
 
+_DECLINING_CODES: Final = frozenset({"0", "1", "2", "7", "22", "40", "42"})
+"""PDS says that there is no usable record: never beside one, whatever their qualifier."""
+
 _MAX_HOPS: Final = 2
 
 
@@ -114,7 +117,7 @@ def admit(query: SpineQuery, answer: SpineAnswer) -> AdmittedAnswer:
         if answer.records:
             raise GateRefusal("W11", "an answer without success carries a patient")
         return Declined(answer.issues)
-    if any(issue.is_error and issue.code not in SUPERSEDING_CODES for issue in answer.issues):
+    if any(_contradicts_success(issue) for issue in answer.issues):
         raise GateRefusal("W11", "a successful answer carries an error")
     numbers = {number for record in answer.records for number in record.nhs_numbers}
     if len(numbers) > 1 and isinstance(query, SimpleTrace | AdvancedTrace):
@@ -122,6 +125,10 @@ def admit(query: SpineQuery, answer: SpineAnswer) -> AdmittedAnswer:
     if len(answer.records) != 1:
         raise GateRefusal("W2", "a successful answer must hold exactly one patient")
     return _found(answer.records[0], answer.issues)
+
+
+def _contradicts_success(issue: DetectedIssue) -> bool:
+    return issue.code not in SUPERSEDING_CODES and (issue.is_error or issue.code in _DECLINING_CODES)
 
 
 def _check_correlation(answer: SpineAnswer) -> None:

@@ -40,7 +40,7 @@ class HL7Date(Masked):
     @classmethod
     def of(cls, day: date) -> "HL7Date":
         """The day as an HL7 date of full precision."""
-        return cls(f"{day:%Y%m%d}")
+        return cls(f"{day.year:04}{day.month:02}{day.day:02}")
 
     @classmethod
     def from_timestamp(cls, text: str) -> "HL7Date":

@@ -1,6 +1,7 @@
 """The NHS number: ten ASCII digits of which the last is a modulus 11 check digit (SMSP-VAL-002)."""
 
 from dataclasses import dataclass
+from operator import mul
 from typing import Final
 
 from smsp_provider.domain.masking import Masked
@@ -9,6 +10,8 @@ __all__ = ["InvalidNHSNumber", "NHSNumber", "is_nhs_number"]
 
 _ASCII_DIGITS: Final = frozenset("0123456789")
 _LENGTH: Final = 10
+_WEIGHTS: Final = range(_LENGTH, 1, -1)
+"""Of the first nine digits; the tenth is the check digit."""
 
 
 class InvalidNHSNumber(ValueError):
@@ -19,7 +22,7 @@ def is_nhs_number(text: str) -> bool:
     """Whether ``text`` has ten ASCII digits (full-width digits are not digits here) and a right check digit."""
     if len(text) != _LENGTH or not _ASCII_DIGITS.issuperset(text):
         return False
-    weighted = sum(int(digit) * weight for digit, weight in zip(text, range(_LENGTH, 1, -1), strict=False))
+    weighted: int = sum(map(mul, map(int, text), _WEIGHTS))
     # A remainder of 1 would need the check digit 10: such a number is never issued, and no digit equals 10.
     return (11 - weighted % 11) % 11 == int(text[-1])
 

@@ -23,11 +23,15 @@ class ASIDDirectory:
         Raises:
             ToolkitFault: 3000, the organisation is not known here, or names an ASID that is not registered.
         """
-        if caller.named_asid is not None:
-            if caller.named_asid not in self.by_ods_code.values():
-                raise access_denied("auditIdentity names an ASID that is not registered here", rule="SMSP-IG-003")
-            return caller.named_asid
-        asid = self.by_ods_code.get(caller.ods_code, self.default) if caller.ods_code is not None else self.default
+        registered = self.by_ods_code.get(caller.ods_code) if caller.ods_code is not None else None
+        named = caller.named_asid
+        if named is not None:
+            # With a default there are organisations without an entry: theirs may be any ASID of the map.
+            anybodys = registered is None and (caller.ods_code is None or self.default is not None)
+            if named != registered and not (anybodys and named in self.by_ods_code.values()):
+                raise access_denied("auditIdentity names an ASID that is not the organisation's", rule="SMSP-IG-003")
+            return named
+        asid = registered or self.default
         if asid is None:
             raise access_denied("the organisation in auditIdentity is not registered here", rule="SMSP-IG-003")
         return asid

@@ -105,7 +105,7 @@ def _by_number(service: Service, fields: RequestFields, today: HL7Date) -> ByNum
     except InvalidNHSNumber:
         _refuse("Person.NHSNumber", "is not ten digits with a valid check digit")
     family = _name("Person.Name/family", fields.family, wildcards=False)
-    if family is not None and len(family) < _MIN_VERIFY_FAMILY:
+    if family is not None and len(family.strip()) < _MIN_VERIFY_FAMILY:
         _refuse("Person.Name/family", "has fewer than 3 characters")
     given = _name("Person.Name/given", fields.given, wildcards=False)
     return ByNumber(service, nhs_number, date_of_birth, family, given, fields.local_identifier)
@@ -148,10 +148,10 @@ def _date_of_birth(text: str | None, today: HL7Date, *, partial: bool) -> HL7Dat
 
 
 def _sent(text: str | None) -> str | None:
-    """NFC text without outer blanks; None where nothing but blanks was sent."""
-    if text is None:
+    """The text in NFC; None where nothing but blanks was sent. Outer blanks stay: white space is significant."""
+    if text is None or not text.strip():
         return None
-    return unicodedata.normalize("NFC", text).strip() or None
+    return unicodedata.normalize("NFC", text)
 
 
 def _name(field: str, text: str | None, *, wildcards: bool) -> str | None:
@@ -160,15 +160,16 @@ def _name(field: str, text: str | None, *, wildcards: bool) -> str | None:
         return None
     if len(name) > _MAX_NAME:
         _refuse(field, "has more than 35 characters")
-    _check_wildcards(field, name, allowed=wildcards)
+    _check_wildcards(field, name.strip(), allowed=wildcards)
     return name
 
 
 def _postcode(text: str | None) -> str | None:
     field = "Person.Postcode"
-    postcode = _sent(text)
-    if postcode is None:
+    sent = _sent(text)
+    if sent is None:
         return None
+    postcode = sent.strip()
     if WILDCARD in postcode:
         _check_wildcards(field, postcode, allowed=True)
         return postcode

@@ -12,7 +12,6 @@ from smsp_provider.domain.audit_identity import AuthorRefused
 from smsp_provider.domain.failures import (
     NoCapacity,
     NotSent,
-    QueryNotBuilt,
     Refused,
     SentNoAnswer,
     SpineFailure,
@@ -26,14 +25,6 @@ __all__ = ["RETRYABLE_FAULT_CODES", "Disposition", "dispose"]
 
 RETRYABLE_FAULT_CODES: Final = frozenset({"200", "206", "208"})
 """SOAP fault codes that mean Spine itself is in trouble, not our message."""
-
-_BY_KIND: Final[dict[type[SpineFailure], ResponseCode]] = {
-    NotSent: ResponseCode.SPINE_UNREACHABLE,
-    SentNoAnswer: ResponseCode.SPINE_UNREACHABLE,
-    Unreadable: ResponseCode.ANSWER_UNUSABLE,
-    QueryNotBuilt: ResponseCode.PROVIDER_FAILURE,
-    Refused: ResponseCode.PROVIDER_FAILURE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +50,13 @@ def dispose(failure: Exception) -> Disposition:
         case Refused() if failure.codes and RETRYABLE_FAULT_CODES.issuperset(failure.codes):
             found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
         case Refused():
-            found = Disposition(_BY_KIND[Refused], failure.reason, alert=AlertKind.SPINE_REFUSED_US)
+            found = Disposition(ResponseCode.PROVIDER_FAILURE, failure.reason, alert=AlertKind.SPINE_REFUSED_US)
+        case NotSent() | SentNoAnswer():
+            found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
+        case Unreadable():
+            found = Disposition(ResponseCode.ANSWER_UNUSABLE, failure.reason)
         case SpineFailure():
-            found = Disposition(_BY_KIND[type(failure)], failure.reason)
+            found = Disposition(ResponseCode.PROVIDER_FAILURE, failure.reason)
         case _:
             found = Disposition(
                 ResponseCode.PROVIDER_FAILURE,

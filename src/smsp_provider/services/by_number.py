@@ -35,7 +35,6 @@ class Unfollowable(Exception):
 def answer_by_number(request: ByNumber, policy: Policy) -> Procedure:
     """verifyNHSNumber, getPatientDetailsByNHSNumber, and getPatientDetails with an NHS number."""
     checked = yield CrossCheckTrace(request.nhs_number, request.date_of_birth, request.family, request.given)
-    superseded = False
     if isinstance(checked, Declined):
         code = policy.code_map.classify(checked.issues)
         if code is not ResponseCode.SUPERSEDED:

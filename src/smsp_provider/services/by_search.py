@@ -29,7 +29,8 @@ def answer_by_search(request: BySearch, policy: Policy) -> Procedure:
         try:
             found = yield from follow(found.nhs_number, policy)
         except Unfollowable as end:
-            return end.outcome
+            # A search finds living records only: one that its own retrieval declines contradicts the trace.
+            return Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, f"traced, then {end.outcome.reason}")
     if found.record.is_very_restricted:
         return Outcome.without_data(ResponseCode.NOT_VERIFIED, "nothing of the record may be compared")
     return found_outcome(found, policy, code=ResponseCode.SUCCESS, evidence=Evidence.TRACE, wants_details=wants_details)

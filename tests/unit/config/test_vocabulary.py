@@ -106,6 +106,7 @@ def test_a_display_text_is_not_empty(tmp_path: Path) -> None:
 
 def test_a_row_needs_codes_or_a_pattern_and_a_known_answer(tmp_path: Path) -> None:
     assert "a row needs codes or a pattern" in refused(changed(tmp_path, 'codes = ["22"]', ""))
+    assert "cannot be a success" in refused(changed(tmp_path, 'answer = "invalidated"', 'answer = "success"'))
     assert "pds.3.answer" in refused(changed(tmp_path, 'answer = "invalidated"', 'answer = "invalid"'))
     assert "pds.7.pattern" in refused(changed(tmp_path, '"(AT|ST|RT|NHSNCC)[0-9]{3}"', '"("'))
 

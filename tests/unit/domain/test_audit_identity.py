@@ -53,6 +53,15 @@ def test_an_asid_beside_other_ids_is_named_and_changes_no_method() -> None:
         assert caller.named_asid == ASID("999999999999")
 
 
+def test_user_and_role_profile_have_the_twelve_digits_spine_looks_for() -> None:
+    for short in (
+        (AuditId(OID.ROLE_PROFILE, "11111111111"), USER, ROLE),
+        (ROLE_PROFILE, AuditId(OID.USER, "me"), ROLE),
+    ):
+        with pytest.raises(AuthorRefused, match="twelve digits"):
+            recognise((ORGANISATION, *short))
+
+
 @pytest.mark.rule("SMSP-AUDIT-002")
 def test_smartcard_ids_without_role_profile_and_user_are_refused() -> None:
     for ids in (

@@ -169,6 +169,17 @@ def test_e_mail_is_given_whatever_its_use() -> None:
     assert telecoms(Telecom((), "mailto:someone@example.org")) == [(None, "mailto:someone@example.org")]
 
 
+def test_of_several_uses_the_one_that_is_served_is_written() -> None:
+    assert telecoms(Telecom(("WP", "H"), "tel:0113")) == [("H", "tel:0113")]
+    assert telecoms(Telecom(("XX", "WP"), "mailto:someone@example.org")) == [("WP", "mailto:someone@example.org")]
+
+
+def test_a_use_the_response_schema_does_not_know_is_left_out_and_the_loss_recorded() -> None:
+    found = composed(record(telecoms=(Telecom(("XX",), "mailto:someone@example.org"),)))
+    assert found.details.telecoms == (ResponseTelecom(None, "mailto:someone@example.org"),)
+    assert found.repairs == (Repair("telecom", "unknown use, left out"),)
+
+
 def test_telephones_of_other_uses_and_other_schemes_are_not_given() -> None:
     for use in ("WP", "HV", "AS", "EC", "PG"):
         assert telecoms(Telecom((use,), "tel:01130000000")) == []

@@ -143,6 +143,14 @@ def test_w11_a_query_that_did_not_succeed_is_declined_and_may_not_carry_a_patien
         assert refused("W11", query, answer(record(), query_ok=False, issues=errors("22")))
 
 
+def test_w11_a_declining_code_in_a_successful_answer_is_refused_whatever_its_qualifier() -> None:
+    for code in ("0", "1", "2", "7", "22", "40", "42"):
+        for issue in (DetectedIssue(code), DetectedIssue(code, "WG")):
+            assert refused("W11", CHECK, answer(record(), issues=(issue,)))
+    for code in ("3", "5", "8", "9", "11", "24", "99"):
+        assert isinstance(gate.admit(CHECK, answer(record(), issues=warnings(code))), gate.Found)
+
+
 def test_w11_an_error_in_a_successful_answer_is_refused() -> None:
     for issues in (errors("1"), errors("22"), (*warnings("24"), *errors("40")), (*errors("17"), *errors("75"))):
         assert refused("W11", CHECK, answer(record(), issues=issues))

@@ -91,3 +91,7 @@ def test_every_kind_of_failure_has_a_row() -> None:
         found = dispose(kind("what happened"))
         assert found.reason == "what happened"
         assert (found.code is None) == (kind is NoCapacity)
+
+
+def test_a_failure_of_a_kind_yet_unknown_is_our_own() -> None:
+    assert dispose(SpineFailure("new")) == Disposition(ResponseCode.PROVIDER_FAILURE, "new")
