@@ -96,6 +96,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def world(running: World) -> Iterator[World]:
+    # One connection is open, whatever the test before left behind.
+    running.ask(SHAPES[0].service, SHAPES[0].fields(ASKED))
     running.new_log()
     yield running
     running.calm()
