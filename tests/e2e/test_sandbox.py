@@ -28,7 +28,7 @@ def test_once_makes_the_five_calls_and_leaves_nothing_in_the_temporary_directory
     assert done.returncode == 0, done.stdout + done.stderr
     for number, name in enumerate(FIVE, 1):
         assert f"{number}. {name}\n" in done.stdout
-    assert done.stdout.count("SMSP-0000 Success") == 5
+    assert done.stdout.count("SMSP-0000 Success: ") == 5
     assert "All five gave the expected answer." in done.stdout
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []

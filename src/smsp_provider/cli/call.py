@@ -1,5 +1,6 @@
 """``smsp call``: one request to a provider, ours or another, and its answer as a table."""
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +82,8 @@ def call(
     tls = ClientTLSFiles(ca, cert, key)
     try:
         client = ITKClient(url, identity, tls=tls, timeout_seconds=timeout, served_wsdl=not packaged_wsdl)
-        answer = client.call(_OPERATIONS[operation], fields)
+        with contextlib.closing(client):
+            answer = client.call(_OPERATIONS[operation], fields)
     except NoAnswer as failure:
         raise _Unreachable(str(failure)) from None
     except ValueError:

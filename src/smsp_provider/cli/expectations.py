@@ -162,7 +162,9 @@ def _crowd(rows: list[PatientRow]) -> _Crowd:
         if row.flag != "I" and not row.is_superseded:
             crowd.persons[_person(row)] += 1
             crowd.forenames[_forename(row)] += 1
-            crowd.addresses[_address(row)] += 1
+            # Nobody is found by the address of a sensitive record, nor by a postcode that PDS holds in another form.
+            if row.flag != "S" and row.postcode == row.searchable_postcode:
+                crowd.addresses[_address(row)] += 1
     return crowd
 
 
@@ -198,11 +200,9 @@ def _searches(row: PatientRow, crowd: _Crowd) -> Iterator[Expectation]:
         first = named if service is _DETAILS else bare
         several = crowd.forenames[_forename(row)] if service is _DETAILS else crowd.persons[_person(row)]
         yield _answered(Expectation(service, "(a)", first, _search_code(row, service, several), row), crowd)
-        code = _search_code(row, service, crowd.addresses[_address(row)])
-        if code != _INVALID and row.postcode and (row.flag == "S" or row.postcode != row.searchable_postcode):
-            # Nobody is found by the address of a sensitive record, nor by a postcode that PDS holds in another form.
-            code = _NO_MATCH
-        yield _answered(Expectation(service, "(b)", full, code, row), crowd)
+        # Without a postcode on the row there is none to send.
+        located = crowd.addresses[_address(row)] if row.postcode else crowd.forenames[_forename(row)]
+        yield _answered(Expectation(service, "(b)", full, _search_code(row, service, located), row), crowd)
 
 
 def _search_code(row: PatientRow, service: Service, several: int) -> str:

@@ -23,10 +23,14 @@ _GENDERS: Final = {"0": "gender not known", "1": "male", "2": "female", "9": "ge
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FiveCall(Masked):
-    """One call: what is asked in words and in fields, and the response code and NHS number that must come back."""
+    """One call: what is asked in words and in fields, and the response code and NHS number that must come back.
+
+    ``meaning`` says in words what the expected answer tells the caller.
+    """
 
     service: Service
     question: str
+    meaning: str
     fields: RequestFields
     code: str
     nhs_number: str | None
@@ -36,25 +40,39 @@ def five_calls() -> list[FiveCall]:
     """The calls, each about another person: the first five of the population."""
     first, second, third, fourth, fifth = scenarios()[:5]
     return [
-        _by_number(Service.VERIFY_NHS_NUMBER, first, "Is this their NHS number?"),
-        _by_search(Service.GET_NHS_NUMBER, second, "What is their NHS number?"),
-        _by_number(Service.GET_PATIENT_DETAILS_BY_NHS_NUMBER, third, "If this is their NHS number, who are they?"),
-        _by_search(Service.GET_PATIENT_DETAILS_BY_SEARCH, fourth, "Who are they?"),
-        _by_search(Service.GET_PATIENT_DETAILS, fifth, "Who are they (this service takes a number or a name)?"),
+        _by_number(
+            Service.VERIFY_NHS_NUMBER, first, "Is this their NHS number?", "yes, number and person belong together"
+        ),
+        _by_search(Service.GET_NHS_NUMBER, second, "What is their NHS number?", "exactly one person has these details"),
+        _by_number(
+            Service.GET_PATIENT_DETAILS_BY_NHS_NUMBER,
+            third,
+            "What else is known, if this is their number?",
+            "number and person belong together, so the details are given",
+        ),
+        _by_search(
+            Service.GET_PATIENT_DETAILS_BY_SEARCH, fourth, "What else is known?", "exactly one person, and the details"
+        ),
+        _by_search(
+            Service.GET_PATIENT_DETAILS,
+            fifth,
+            "What else is known? (This service takes a number or a name.)",
+            "exactly one person, and the details",
+        ),
     ]
 
 
-def _by_number(service: Service, scenario: Scenario, question: str) -> FiveCall:
+def _by_number(service: Service, scenario: Scenario, question: str, meaning: str) -> FiveCall:
     ask, expected = scenario.ask, scenario.expected
     code = expected.verify if service is Service.VERIFY_NHS_NUMBER else expected.by_number
     fields = RequestFields(ask.date_of_birth, None, ask.nhs_number, ask.family, ask.given)
     text = (
         f"{ask.given} {ask.family}, born {_day(ask.date_of_birth)}, NHS number {_grouped(ask.nhs_number)}. {question}"
     )
-    return FiveCall(service, text, fields, code or "", expected.number or ask.nhs_number)
+    return FiveCall(service, text, meaning, fields, code or "", expected.number or ask.nhs_number)
 
 
-def _by_search(service: Service, scenario: Scenario, question: str) -> FiveCall:
+def _by_search(service: Service, scenario: Scenario, question: str, meaning: str) -> FiveCall:
     ask, expected = scenario.ask, scenario.expected
     code = expected.get_number if service is Service.GET_NHS_NUMBER else expected.by_search
     fields = RequestFields(ask.date_of_birth, ask.gender, None, ask.family, ask.given, ask.postcode)
@@ -62,7 +80,7 @@ def _by_search(service: Service, scenario: Scenario, question: str) -> FiveCall:
         f"{ask.given} {ask.family}, {_GENDERS.get(ask.gender or '', '')}, born {_day(ask.date_of_birth)},"
         f" {ask.postcode}. {question}"
     )
-    return FiveCall(service, text, fields, code or "", expected.number or ask.nhs_number)
+    return FiveCall(service, text, meaning, fields, code or "", expected.number or ask.nhs_number)
 
 
 def make_calls(client: ITKClient) -> bool:
@@ -77,7 +95,7 @@ def make_calls(client: ITKClient) -> bool:
         click.echo(f"   asked:    {call.question}")
         answer = client.call(call.service, call.fields)
         expected = answer.code == call.code and _number_in(answer) == call.nhs_number
-        _print_answer(answer)
+        _print_answer(answer, call.meaning if expected else "")
         if not expected:
             click.echo(
                 f"   NOT EXPECTED: {call.code} and NHS number {_grouped(call.nhs_number)} should have come back."
@@ -88,11 +106,12 @@ def make_calls(client: ITKClient) -> bool:
     return all_expected
 
 
-def _print_answer(answer: ServiceAnswer) -> None:
+def _print_answer(answer: ServiceAnswer, meaning: str) -> None:
     if answer.fault is not None:
         click.echo(f"   fault:    {answer.fault.error_code} {answer.fault.error_text or answer.fault.faultstring}")
         return
-    click.echo(f"   answer:   {answer.code} {meaning_of(answer.code)}, after {answer.seconds * 1000:.0f} ms")
+    words = ": ".join(text for text in (meaning_of(answer.code), meaning) if text)
+    click.echo(f"   answer:   {answer.code} {words} ({answer.seconds * 1000:.0f} ms)")
     rows = [
         value if name != "NHS number" else _grouped(value)
         for name, value in patient_rows(answer.patient)

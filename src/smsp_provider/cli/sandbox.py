@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import click
@@ -64,7 +65,8 @@ def sandbox(
     # Variables for another provider on this machine must not change what the sandbox shows.
     for name in [name for name in os.environ if name.upper().startswith("SMSP_")]:
         del os.environ[name]
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     with _directory(state) as directory:
         world = SandboxWorld(
             directory,
@@ -78,8 +80,14 @@ def sandbox(
             raise CannotStart(str(failure)) from None
         finally:
             # From here on a second Ctrl-C would only leave processes behind.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
             world.stop()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Whatever asks this process to end ends it as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _run(world: SandboxWorld, rows: Sequence[PatientRow], *, once: bool) -> ExitCode:

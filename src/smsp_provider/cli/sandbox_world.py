@@ -7,6 +7,7 @@ runs it. Both are children of this process and end with it.
 import fcntl
 import http.client
 import os
+import socket
 import ssl
 import sys
 import time
@@ -98,13 +99,18 @@ class SandboxWorld:
         self._children.append(self._start("embedded Spine", self._serve_spine))
         self._children.append(self._start("provider", lambda: run_provider(settings)))
         deadline = time.monotonic() + _START_SECONDS
-        for address, context in ((self.addresses.http, None), (self.addresses.https, self._client_context())):
-            while not _is_ready(address, context):
-                ended = self.ended()
-                if ended is not None or time.monotonic() > deadline:
-                    what = f"the {ended} ended" if ended else "the provider is not ready in time"
-                    raise CannotStart(f"{what}: see {self._kept_log()}")
-                time.sleep(_PROBE_SECONDS)
+        context = self._client_context()
+        self._wait(lambda: _listens(self.addresses.spine), deadline)
+        self._wait(lambda: _is_ready(self.addresses.http, None), deadline)
+        self._wait(lambda: _is_ready(self.addresses.https, context), deadline)
+
+    def _wait(self, is_ready: Callable[[], bool], deadline: float) -> None:
+        while not is_ready():
+            ended = self.ended()
+            if ended is not None or time.monotonic() > deadline:
+                what = f"the {ended} ended" if ended else "the servers are not ready in time"
+                raise CannotStart(f"{what}: see {self._kept_log()}")
+            time.sleep(_PROBE_SECONDS)
 
     def ended(self) -> str | None:
         """The name of a child that has ended by itself, or None."""
@@ -228,6 +234,14 @@ def _take_lock(directory: Path) -> int:
         os.close(descriptor)
         raise CannotStart(f"{directory}: another sandbox uses this directory, or is still stopping") from None
     return descriptor
+
+
+def _listens(address: HostPort) -> bool:
+    try:
+        with socket.create_connection((address.host, address.port), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _is_ready(address: HostPort, context: ssl.SSLContext | None) -> bool:

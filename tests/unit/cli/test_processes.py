@@ -1,0 +1,86 @@
+"""Children that end with their parent, on request, or by force."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox_process import environment, is_alive
+from smsp_provider.cli.processes import start_child, stop_children
+
+
+def sleep_long() -> int:
+    time.sleep(60)
+    return 0
+
+
+def refuse_to_stop() -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+    return 0
+
+
+def wait_for_end(child_ended: object, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    assert callable(child_ended)
+    while time.monotonic() < deadline:
+        if child_ended():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_exit_code_of_the_work_is_the_child_s() -> None:
+    child = start_child("work", lambda: 7)
+    assert wait_for_end(child.ended)
+    assert child.exit_code == 7
+
+
+def test_an_exception_is_exit_code_1_and_told(capfd: pytest.CaptureFixture[str]) -> None:
+    child = start_child("work", lambda: 1 // 0)
+    assert wait_for_end(child.ended)
+    assert child.exit_code == 1
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_children_are_ended_in_order() -> None:
+    child = start_child("sleeper", sleep_long)
+    assert stop_children([child], 5) is True
+    assert child.exit_code == -signal.SIGTERM
+
+
+def test_a_child_that_does_not_end_is_killed() -> None:
+    child = start_child("stubborn", refuse_to_stop)
+    time.sleep(0.3)
+    assert stop_children([child], 0.3) is False
+    assert child.exit_code == -signal.SIGKILL
+    assert not is_alive(child.pid)
+
+
+def test_a_child_is_in_a_process_group_of_its_own() -> None:
+    child = start_child("sleeper", sleep_long)
+    assert os.getpgid(child.pid) == child.pid
+    stop_children([child], 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent death signal")
+def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import time; from smsp_provider.cli.processes import start_child\n"
+        "child = start_child('sleeper', lambda: time.sleep(60) or 0)\n"
+        "print(child.pid, flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert is_alive(child)
+    parent.kill()
+    parent.wait(5)
+    parent.stdout.close()
+    assert wait_for_end(lambda: not is_alive(child))
