@@ -47,6 +47,8 @@ UNMAPPED = "unmapped-pds-code"
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     with make_world(folder, ASKED, NEIGHBOUR, STRANGER, limits={"request_seconds": DEADLINE}) as made:
+        # The audit trail exists and a connection is open before anything is made to fail.
+        made.ask(VERIFY.service, VERIFY.fields(ASKED))
         yield made
 
 
