@@ -405,9 +405,12 @@ def test_nothing_of_a_message_outlives_its_request(adapter: Adapter) -> None:
     gc.collect()
     gc.disable()
     try:
+        # What another test in this process keeps is none of this one's business; it is held, so that no id comes twice.
+        others = [thing for thing in gc.get_objects() if isinstance(thing, InboundExchange | Reply | Taken)]
+        known = {id(thing) for thing in others}
         client.post(good), client.post(bad)
         alive = [thing for thing in gc.get_objects() if isinstance(thing, InboundExchange | Reply | Taken)]
-        assert alive == []
+        assert [thing for thing in alive if id(thing) not in known] == []
     finally:
         gc.enable()
 
