@@ -1,38 +1,100 @@
-"""`smsp call` and `smsp serve` against real processes: answers, exit codes, signals, and what a death leaves behind."""
+"""`smsp call` and the drive, in this process, against the real provider of a running sandbox."""
 
-import json
-import os
+import csv
 import re
-import signal
 import socket
-import sqlite3
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from sandbox_process import COMMAND, RunningSandbox, environment, members, run_smsp, running_sandbox
+from command_line import Done, run_main
+from sandbox_process import ANY_PORT, RunningSandbox, run_smsp, running_sandbox
+from smsp_provider.cli.drive import drive
+from smsp_provider.cli.expectations import expectations, read_rows
+from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient
+from smsp_provider.cli.itk_request import CallerIdentity
+from smsp_provider.simulator.loader import COLUMNS
+from smsp_provider.simulator.numbers import GENERATED, number_at
 
 PERSON = ("--nhs-number", "9990000034", "--dob", "19791103")
 SEARCH = ("--family", "CORRIEHILL", "--given", "TAMSIN", "--gender", "2", "--dob", "19791103")
 
 
+def patient(serial: int, family: str, given: str, **changes: str) -> dict[str, str]:
+    """A line of a patient file about somebody who does not exist."""
+    plain = {
+        "NHS_NUMBER": number_at(GENERATED, serial),
+        "DATE_OF_BIRTH": f"1980{serial % 12 + 1:02d}09",
+        "FAMILY_NAME": family,
+        "GIVEN_NAME": given,
+        "GENDER": "Female",
+        "ADDRESS_LINE_2": f"{serial} ANY ROAD",
+        "ADDRESS_LINE_4": "ANYTOWN",
+        "PRIMARY_CARE_CODE": f"Z7{serial:04d}",
+        "POST_CODE": f"ZZ9 {serial % 10}ZZ",
+    }
+    return {**plain, **changes}
+
+
+# One of each kind, and two pairs: the first differs in its forenames, the second in nothing.
+PATIENTS = (
+    patient(1, "PLAINLY", "ADA"),
+    patient(2, "HIDDENLY", "BEA", SENSITIVE_FLAG="S"),
+    patient(3, "GONEBY", "CYD", SENSITIVE_FLAG="I"),
+    patient(4, "OLDLY", "DOT", Notes="Superseded", DATE_OF_BIRTH="19800101", POST_CODE="ZZ9 4ZZ"),
+    patient(5, "OLDLY", "DOT", DATE_OF_BIRTH="19800101", POST_CODE="ZZ9 4ZZ"),
+    patient(6, "NG", "EVE"),
+    patient(7, "PAIRLY", "FAY", DATE_OF_BIRTH="19800202"),
+    patient(8, "PAIRLY", "GAY", DATE_OF_BIRTH="19800202"),
+    patient(9, "TWINLY", "HOPE", DATE_OF_BIRTH="19800303", POST_CODE="ZZ9 9ZZ"),
+    patient(10, "TWINLY", "HOPE", DATE_OF_BIRTH="19800303", POST_CODE="ZZ9 9ZZ"),
+    patient(11, "ODDLY", "INA", POST_CODE="ZZ91ZZ", Notes="No space in Postcode"),
+    patient(12, "PARTLY", "JOY", DATE_OF_BIRTH="198004", Notes="DoB - Too small"),
+    patient(13, "HOMELESSLY", "KAY", POST_CODE="", ADDRESS_LINE_2="", ADDRESS_LINE_4=""),
+)
+
+
+def write_patients(file: Path, *patients: dict[str, str]) -> Path:
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(patients)
+    return file
+
+
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox") / "state") as running:
+def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patients(tmp_path_factory.mktemp("patients") / "patients.csv", *PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, patients: Path) -> Iterator[RunningSandbox]:
+    state = tmp_path_factory.mktemp("sandbox") / "state"
+    with running_sandbox(state, (*ANY_PORT, "--patients", str(patients))) as running:
         yield running
 
 
-def call(sandbox: RunningSandbox, *arguments: str, scheme: str = "http") -> "subprocess.CompletedProcess[str]":
-    return run_smsp("call", *arguments, "--url", sandbox.url(scheme))
+class Caller(Protocol):
+    """`smsp call` in this process, on the sandbox's provider or another ``url``."""
+
+    def __call__(self, *arguments: str, scheme: str = "http", url: str | None = None) -> Done: ...
 
 
-def with_certificate(sandbox: RunningSandbox, name: str = "client-sandbox-client") -> tuple[str, ...]:
-    keys = sandbox.state / "keys"
-    return "--cert", str(keys / f"{name}.crt"), "--key", str(keys / f"{name}.key"), "--ca", str(keys / "ca.crt")
+@pytest.fixture
+def call(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Caller:
+    def run(*arguments: str, scheme: str = "http", url: str | None = None) -> Done:
+        return run_main(monkeypatch, capsys, "call", *arguments, "--url", url or sandbox.url(scheme))
+
+    return run
+
+
+@pytest.fixture
+def certificate(sandbox: RunningSandbox) -> tuple[str, ...]:
+    keys = sandbox.state / "keys" / "client-sandbox-client"
+    return "--cert", f"{keys}.crt", "--key", f"{keys}.key", "--ca", str(sandbox.state / "keys" / "ca.crt")
 
 
 def table(text: str) -> dict[str, str]:
@@ -42,56 +104,59 @@ def table(text: str) -> dict[str, str]:
 
 
 class TestCall:
-    def test_a_verified_number_is_exit_code_0(self, sandbox: RunningSandbox) -> None:
-        done = call(sandbox, "verifyNHSNumber", *PERSON)
-        assert done.returncode == 0, done.stderr
-        assert table(done.stdout)["response code"].split() == ["SMSP-0000", "Success"]
-        assert table(done.stdout)["NHS number"] == "9990000034"
+    def test_a_verified_number_is_exit_code_0(self, call: Caller) -> None:
+        done = call("verifyNHSNumber", *PERSON)
+        assert done.code == 0, done.err
+        assert table(done.out)["response code"].split() == ["SMSP-0000", "Success"]
+        assert table(done.out)["NHS number"] == "9990000034"
 
-    def test_details_over_mutual_tls_with_the_local_identifier_reflected(self, sandbox: RunningSandbox) -> None:
+    def test_details_over_mutual_tls_with_the_local_identifier_reflected(
+        self, call: Caller, certificate: tuple[str, ...]
+    ) -> None:
         done = call(
-            sandbox,
             *("getPatientDetails", *SEARCH, "--local-id", "A-1", "--username", "sandbox-client"),
-            *with_certificate(sandbox),
+            *certificate,
             scheme="https",
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        rows = table(done.stdout)
+        assert done.code == 0, done.out + done.err
+        rows = table(done.out)
         assert rows["name"] == "MS TAMSIN CORRIEHILL"
         assert rows["local identifier"] == "A-1"
         assert rows["date of birth"] == "19791103"
         assert rows["practice"] == "Z90003"
 
-    def test_another_response_code_is_exit_code_1(self, sandbox: RunningSandbox) -> None:
-        done = call(sandbox, "verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "19010101")
-        assert done.returncode == 1
-        assert table(done.stdout)["response code"].split()[0] == "DEMOG-0040"
-        assert "NHS number" not in table(done.stdout)
+    def test_another_response_code_is_exit_code_1(self, call: Caller) -> None:
+        done = call("verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "19010101")
+        assert done.code == 1
+        assert table(done.out)["response code"].split()[0] == "DEMOG-0040"
+        assert "NHS number" not in table(done.out)
 
-    def test_a_fault_is_exit_code_4_and_tells_what_is_wrong(self, sandbox: RunningSandbox) -> None:
-        done = call(
-            sandbox,
-            *("verifyNHSNumber", *PERSON, "--username", "somebody-else"),
-            *with_certificate(sandbox),
-            scheme="https",
-        )
-        assert done.returncode == 4
-        assert table(done.stdout)["error code"] == "3000"
-        assert "wsse:Username" in table(done.stdout)["error text"]
+    def test_a_fault_is_exit_code_4_and_tells_what_is_wrong(self, call: Caller, certificate: tuple[str, ...]) -> None:
+        done = call("verifyNHSNumber", *PERSON, "--username", "somebody-else", *certificate, scheme="https")
+        assert done.code == 4
+        assert table(done.out)["error code"] == "3000"
+        assert "wsse:Username" in table(done.out)["error text"]
 
-    def test_a_request_without_any_audit_identity_is_answered_as_the_rules_say(self, sandbox: RunningSandbox) -> None:
-        done = call(sandbox, "verifyNHSNumber", *PERSON, "--ods", "")
-        assert done.returncode == 1
-        assert table(done.stdout)["response code"].split()[0] == "SMSP-0001"
+    def test_a_request_in_nobody_s_name_is_answered_as_the_rules_say(self, call: Caller) -> None:
+        done = call("verifyNHSNumber", *PERSON, "--ods", "")
+        assert done.code == 1
+        assert table(done.out)["response code"].split()[0] == "SMSP-0001"
 
-    def test_what_xml_cannot_carry_is_not_sent(self, sandbox: RunningSandbox) -> None:
-        done = call(sandbox, "verifyNHSNumber", "--nhs-number", "999\x01", "--dob", "19791103")
-        assert done.returncode == 2
-        assert "a character that XML cannot carry" in done.stderr
+    def test_an_asid_is_sent_and_one_that_is_not_the_organisation_s_is_refused(self, call: Caller) -> None:
+        assert call("verifyNHSNumber", *PERSON, "--asid", "200000000205").code == 0
+        assert call("verifyNHSNumber", *PERSON, "--ods", "", "--asid", "200000000205").code == 0
+        done = call("verifyNHSNumber", *PERSON, "--asid", "200000000999")
+        assert done.code == 4
+        assert table(done.out)["error code"] == "3000"
 
-    def test_raw_shows_both_messages(self, sandbox: RunningSandbox) -> None:
-        done = call(sandbox, "getNHSNumber", *SEARCH, "--raw", "--packaged-wsdl")
-        request, response = done.stdout.split("--- response")
+    def test_what_xml_cannot_carry_is_not_sent(self, call: Caller) -> None:
+        done = call("verifyNHSNumber", "--nhs-number", "999\x01", "--dob", "19791103")
+        assert done.code == 2
+        assert "a character that XML cannot carry" in done.err
+
+    def test_raw_shows_both_messages(self, call: Caller) -> None:
+        done = call("getNHSNumber", *SEARCH, "--raw", "--packaged-wsdl")
+        request, response = done.out.split("--- response")
         assert "getNHSNumberRequest-v1-0" in request
         assert "<family>CORRIEHILL</family>" in request
         assert "UsernameToken" in request
@@ -99,112 +164,83 @@ class TestCall:
         assert 'extension="9990000034"' in response
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
-    def test_nobody_there_is_exit_code_5(self, scheme: str) -> None:
+    @pytest.mark.parametrize("wsdl", [(), ("--packaged-wsdl",)])
+    def test_nobody_there_is_exit_code_5(self, call: Caller, scheme: str, wsdl: tuple[str, ...]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-        done = run_smsp("call", "verifyNHSNumber", *PERSON, "--url", f"{scheme}://127.0.0.1:{port}/smsp/pds")
-        assert done.returncode == 5
-        assert "connection refused" in done.stderr
-        assert "Traceback" not in done.stderr
+        done = call("verifyNHSNumber", *PERSON, *wsdl, url=f"{scheme}://127.0.0.1:{port}/smsp/pds")
+        assert done.code == 5
+        assert "no connection (connection refused)" in done.err
 
-    def test_tls_that_is_refused_is_exit_code_5(self, sandbox: RunningSandbox) -> None:
-        unknown = call(sandbox, "verifyNHSNumber", *PERSON, scheme="https")
-        assert unknown.returncode == 5
-        assert "TLS failed" in unknown.stderr
-        anonymous = call(
-            sandbox, "verifyNHSNumber", *PERSON, "--ca", str(sandbox.state / "keys" / "ca.crt"), scheme="https"
-        )
-        assert anonymous.returncode == 5
-        assert "Traceback" not in unknown.stderr + anonymous.stderr
+    def test_somebody_who_never_answers_is_exit_code_5(self, call: Caller) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/smsp/pds"
+            done = call("verifyNHSNumber", *PERSON, "--timeout", "0.3", "--packaged-wsdl", url=url)
+        assert done.code == 5
+        assert "no answer in time" in done.err
 
-    def test_what_is_no_service_is_exit_code_5(self, sandbox: RunningSandbox) -> None:
-        done = run_smsp("call", "verifyNHSNumber", *PERSON, "--url", sandbox.url("http") + "/nothing")
-        assert done.returncode == 5
-        assert "HTTP status 404" in done.stderr
-        done = run_smsp(
-            "call", "verifyNHSNumber", *PERSON, "--packaged-wsdl", "--url", sandbox.url("http") + "/nothing"
-        )
-        assert done.returncode == 5
-        assert "HTTP status 404" in done.stderr
+    def test_a_server_that_is_not_trusted_gets_no_request(self, call: Caller) -> None:
+        done = call("verifyNHSNumber", *PERSON, "--packaged-wsdl", scheme="https")
+        assert done.code == 5
+        assert "TLS failed (self-signed certificate in certificate chain)" in done.err
 
+    def test_a_client_without_a_certificate_gets_no_answer(self, call: Caller, certificate: tuple[str, ...]) -> None:
+        done = call("verifyNHSNumber", *PERSON, *certificate[-2:], "--packaged-wsdl", scheme="https")
+        assert done.code == 5
+        assert done.out == ""
 
-def records(database: Path) -> list[tuple[str, str | None]]:
-    with closing(sqlite3.connect(database)) as audit:
-        return list(audit.execute("SELECT kind, exchange FROM record ORDER BY seq"))
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def is_worker(pid: int, sandbox: RunningSandbox) -> bool:
-    """A process with no children below a process that has only such ones is a worker of a listener."""
-    return members(pid) == {pid} and pid in members(sandbox.process.pid)
-
-
-class TestServe:
-    def test_a_killed_worker_is_replaced_and_its_open_request_is_closed_on_the_audit_trail(
-        self, tmp_path: Path
+    @pytest.mark.parametrize("wsdl", [(), ("--packaged-wsdl",)])
+    def test_what_is_no_service_is_exit_code_5(
+        self, call: Caller, sandbox: RunningSandbox, wsdl: tuple[str, ...]
     ) -> None:
-        with running_sandbox(tmp_path / "state") as sandbox:
-            database = tmp_path / "state" / "audit" / "audit.db"
-            before = len(records(database))
-            # A person for whom Spine takes a minute: the request hangs in one worker.
-            stuck = subprocess.Popen(
-                [
-                    *(*COMMAND, "call", "verifyNHSNumber", "--url", sandbox.url("http")),
-                    *("--nhs-number", population_number("STUCKLEY"), "--dob", "19120601"),
-                ],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment(),
-            )
-            assert eventually(lambda: len(records(database)) > before)
-            kind, exchange = records(database)[-1]
-            assert kind == "intent"
-            with closing(sqlite3.connect(database)) as audit:
-                (worker,) = audit.execute(
-                    "SELECT pid FROM writer JOIN record ON writer.id = record.writer WHERE exchange = ?", (exchange,)
-                ).fetchone()
-            assert is_worker(worker, sandbox)
-            os.kill(worker, signal.SIGKILL)
-            assert eventually(lambda: ("closure", exchange) in records(database))
-            assert stuck.wait(20) == 5
-            assert call(sandbox, "verifyNHSNumber", *PERSON).returncode == 0
+        done = call("verifyNHSNumber", *PERSON, *wsdl, url=sandbox.url("http") + "/nothing")
+        assert done.code == 5
+        assert "HTTP status 404" in done.err
 
-    def test_a_listener_that_dies_ends_everything_with_exit_code_3(self, tmp_path: Path) -> None:
-        with running_sandbox(tmp_path / "state") as sandbox:
-            family = members(sandbox.process.pid)
-            arbiters = [
-                pid
-                for pid in family
-                if pid != sandbox.process.pid and len(members(pid)) == 3  # an arbiter and its two workers
-            ]
-            assert len(arbiters) == 2
-            os.kill(arbiters[0], signal.SIGKILL)
-            assert sandbox.process.wait(15) == 3
-            assert sandbox.all_gone(family, 5)
-            assert "listener ended by itself (-9)" in (tmp_path / "state" / "provider.log").read_text()
-
-    def test_sigusr1_switches_the_log_level_of_all_processes(self, tmp_path: Path) -> None:
-        with running_sandbox(tmp_path / "state") as sandbox:
-            log = tmp_path / "state" / "provider.log"
-            assert '"level":"debug"' not in log.read_text()
-            (provider,) = (pid for pid in members(sandbox.process.pid) if len(members(pid)) == 7)
-            os.kill(provider, signal.SIGUSR1)
-            # Two listeners, each with a master and two workers.
-            assert eventually(lambda: log.read_text().count("The log level is now debug.") == 6)
-            assert run_smsp("call", "verifyNHSNumber", *PERSON, "--url", sandbox.url("http")).returncode == 0
-            lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-            # The engine's own events, not only those of the server around it.
-            assert any(line["level"] == "debug" and line["event"] == "edge-answered" for line in lines)
+    @pytest.mark.parametrize("url", ["ftp://127.0.0.1/smsp/pds", "nonsense"])
+    def test_what_is_no_url_is_exit_code_5(self, call: Caller, url: str) -> None:
+        done = call("verifyNHSNumber", *PERSON, "--packaged-wsdl", url=url)
+        assert done.code == 5
+        assert "the URL is not an http(s) URL" in done.err
 
 
-def population_number(family: str) -> str:
-    done = run_smsp("simulate", "list", "--family", family)
-    return next(word for word in done.stdout.split() if re.fullmatch(r"999[0-9]{7}", word))
+class TestDrive:
+    def test_every_kind_of_row_comes_out_as_expected(self, sandbox: RunningSandbox, patients: Path) -> None:
+        keys = sandbox.state / "keys"
+        tls = ClientTLSFiles(keys / "ca.crt", keys / "client-sandbox-client.crt", keys / "client-sandbox-client.key")
+        rows = read_rows(patients)
+        calls = list(expectations(rows))
+
+        def client() -> ITKClient:
+            return ITKClient(sandbox.url("https"), CallerIdentity("sandbox-client", "X26"), tls=tls)
+
+        report = drive(calls, client, (row.nhs_number for row in rows))
+        assert [judgement.problems for judgement in report.unexpected] == []
+        assert report.naming_others == 0
+        found = Counter(judgement.code for judgement in report.judgements)
+        assert found["DEMOG-0017"] == 2
+        assert found["DEMOG-0022"] == 2
+        # The pair that differs in forenames collides twice each, the one that differs in nothing six times each.
+        assert found["DEMOG-0007"] == 2 * 2 + 2 * 6
+        assert len(report.judgements) == 8 * len(PATIENTS) + 1 + 4
+
+    def test_a_provider_that_cannot_be_reached_is_no_answer_not_a_crash(self, patients: Path) -> None:
+        calls = list(expectations(read_rows(patients)))[:3]
+        identity = CallerIdentity("sandbox-client", "X26")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/smsp/pds"
+        report = drive(calls, lambda: ITKClient(url, identity, served_wsdl=False), ())
+        assert [judgement.code for judgement in report.judgements] == ["no answer"] * 3
+        assert len(report.unexpected) == 3
+
+    def test_the_sandbox_tells_an_outcome_that_is_not_the_expected_one(self, tmp_path: Path) -> None:
+        state = tmp_path / "state"
+        # Somebody else with the same details, who is in the Spine and not in the file that is driven.
+        double = write_patients(tmp_path / "double.csv", {**PATIENTS[0], "NHS_NUMBER": number_at(GENERATED, 99)})
+        assert run_smsp("sandbox", "--once", *ANY_PORT, "--state", state, "--patients", double).returncode == 0
+        driven = write_patients(tmp_path / "driven.csv", PATIENTS[0])
+        done = run_smsp("sandbox", "--drive", *ANY_PORT, "--state", state, "--patients", driven)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "2 as expected, 6 not." in done.stdout
+        assert "DEMOG-0007 instead of SMSP-0000" in done.stdout
+        assert "other than the one asked for: 0." in done.stdout

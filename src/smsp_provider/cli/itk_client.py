@@ -77,8 +77,10 @@ class ITKClient:
         try:
             self._client: Any = _ZEEP.Client(wsdl, transport=transport, settings=settings)
         except (http_errors.RequestException, OSError) as error:
+            self.close()
             raise NoAnswer(f"the description at {url}?wsdl cannot be fetched: {_reason(error)}") from None
         except (zeep.exceptions.Error, ValueError):
+            self.close()
             raise NoAnswer(f"what {url}?wsdl gives is no usable WSDL") from None
         self._services: dict[Service, Any] = {}
 

@@ -36,6 +36,7 @@ CLIENT_NAME: Final = "sandbox-client"
 """Common name of the client's certificate, and so the username of its requests."""
 ORGANISATION: Final = "X26"
 """ODS code in whose name the sandbox asks."""
+_ASID: Final = "200000000205"
 
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
@@ -194,7 +195,10 @@ certificate = {_quoted(client.certificate)}
 key = {_quoted(client.key)}
 ca = {_quoted(ca)}
 pds_asid = "928942012545"
-default_asid = "200000000205"
+default_asid = "{_ASID}"
+
+[spine.ods_to_asid]
+{ORGANISATION} = "{_ASID}"
 
 [audit]
 database = {_quoted(self.directory / "audit" / "audit.db")}
