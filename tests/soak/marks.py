@@ -40,7 +40,7 @@ _SHAPES: Final = (
     (Service.GET_PATIENT_DETAILS, True),
     (Service.GET_PATIENT_DETAILS, False),
 )
-_WEIGHTS: Final = (40, 12, 12, 12, 12, 12)
+_WEIGHTS: Final = (50, 10, 10, 10, 10, 10)
 
 
 @dataclass(frozen=True)
