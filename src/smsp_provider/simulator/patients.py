@@ -79,6 +79,13 @@ class PatientStore:
         self._connection = sqlite3.connect(
             ":memory:" if path is None else path, check_same_thread=False, isolation_level=None
         )
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
         self._connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=2147483648"
         )
@@ -86,7 +93,6 @@ class PatientStore:
         if version == 0 and self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             self._connection.executescript(f"{_TABLES} {_INDEXES} PRAGMA user_version={_VERSION}")
         elif version != _VERSION:
-            self._connection.close()
             raise UnusableStore("the file is not a patient store of this version")
 
     def __enter__(self) -> Self:
