@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from e2e.lies import ASKED, NEIGHBOUR, SHAPES, STRANGER, Shape
 from e2e.world import CROSS_CHECK, RETRIEVAL, TRACE, Answer, ProviderUnderTest, World, make_world
@@ -371,6 +372,32 @@ def test_no_connection_is_could_not_connect(world: World, tmp_path: Path, how: s
         assert re.search(reason, ending.reason), ending.reason
         assert other.intent_of(ending) is not None
         assert _alerts(other) == []
+
+
+PERSON = {
+    "1.2.826.0.1285.0.2.0.67": "111122223333",
+    "1.2.826.0.1285.0.2.0.65": "444455556666",
+    "1.2.826.0.1285.0.2.1.104": "S0080:G0450:R5080",
+}
+
+
+@pytest.mark.rule("SMSP-AUDIT-003", "SMSP-AUDIT-004", "SMSP-AUDIT-009")
+def test_the_audit_links_the_person_who_asked_with_what_spine_was_told_even_when_spine_fails(world: World) -> None:
+    world.spine.faults.once(_fault(FaultKind.CUT))
+    ids = (("2.16.840.1.113883.2.1.3.2.4.18.27", "urn:nhs-uk:identity:ods:X26"), *PERSON.items())
+    answer = world.ask(VERIFY.service, VERIFY.fields(ASKED), audit_ids=ids)
+    assert answer.said == "SMSP-0004"
+    intent = world.intent_of(world.ending_of(answer))
+    assert intent is not None
+    assert intent.author is not None
+    assert {(identity.type, identity.uri) for identity in intent.request.audit_ids} == set(ids)
+    said = (intent.author.role_profile, intent.author.user, intent.author.role)
+    assert said == tuple(PERSON.values())
+    sent = etree.fromstring(world.spine.bodies[-1])
+    author = sent.xpath("//h:author//h:id", namespaces={"h": "urn:hl7-org:v3"})
+    assert isinstance(author, list)
+    told = [(found.get("root"), found.get("extension")) for found in author if isinstance(found, etree._Element)]
+    assert sorted(told) == sorted(PERSON.items())
 
 
 # --- our own capacity -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import re
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -160,12 +161,13 @@ def read_answer(status: int, body: bytes, seconds: float = 0.0) -> Answer:
 
 
 class CountedSpine(EmbeddedSpine):
-    """An embedded Spine that counts connections and keeps every request's message id, in order of arrival."""
+    """An embedded Spine that counts connections and keeps what arrives: every message id, and the last bodies."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.connections = 0
         self.received: list[str] = []
+        self.bodies: deque[bytes] = deque(maxlen=20)
         self._count = threading.Lock()
         inner = self.spine
         self.spine = _Noting(inner.store, inner.faults, inner.clock, inner.wait, inner.mutate_answer)
@@ -181,6 +183,7 @@ class CountedSpine(EmbeddedSpine):
         found = _SENT_IDS.search(body)
         with self._count:
             self.received.append(found[1].decode() if found else "none")
+            self.bodies.append(body)
 
     @property
     def open_connections(self) -> int:
