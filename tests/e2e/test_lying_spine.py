@@ -12,8 +12,9 @@ import pytest
 
 from e2e.lies import ASKED, LIES, NEIGHBOUR, OLD_OF_OTHER, SHAPES, STRANGER, OtherExchange, Shape, telling
 from e2e.world import CROSS_CHECK, RETRIEVAL, TRACE, Answer, World, make_world
+from itk_messages import Fields
 from smsp_provider.simulator.answers import AnswerContext
-from smsp_provider.simulator.records import SpinePatient
+from smsp_provider.simulator.records import RelatedPerson, SpinePatient, SpineTelecom
 
 OTHERS = {"neighbour": NEIGHBOUR, "stranger": STRANGER}
 QUERIES = {"cross-check": CROSS_CHECK, "trace": TRACE, "retrieval": RETRIEVAL}
@@ -272,3 +273,65 @@ def test_one_answer_that_calls_the_patient_sensitive_outweighs_one_that_tells_al
     assert not answer.postcodes + answer.lines + answer.telecoms
     assert answer.practice is None
     assert "sensitive-record-accessed" in world.new_log()
+
+
+# --- a number that was replaced, and people who are related -----------------------------------------------------------
+
+OLD = SpinePatient("9990004102", superseded_by=ASKED.nhs_number, superseded_on="20200101")
+ABOUT = {"cross-check": (CROSS_CHECK, OLD), "retrieval": (RETRIEVAL, OLD), "confirmation": (RETRIEVAL, ASKED)}
+
+
+def _asked_by_the_old_number(shape: Shape) -> Fields:
+    return replace(shape.fields(ASKED), nhs_number=OLD.nhs_number)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.by_number], ids=lambda shape: shape.name)
+def test_without_a_lie_a_replaced_number_leads_to_the_record_in_force(world: World, shape: Shape) -> None:
+    world.store.add(OLD)
+    answer = world.ask(shape.service, _asked_by_the_old_number(shape))
+    assert (answer.code, answer.numbers) == ("DEMOG-0017", (ASKED.nhs_number,))
+    assert answer.birth == (ASKED.birth_time if shape.wants_details else None)
+
+
+@pytest.mark.rule("SMSP-PDS-002", "SMSP-ERR-005")
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.by_number], ids=lambda shape: shape.name)
+@pytest.mark.parametrize("about", ABOUT)
+@pytest.mark.parametrize("who", OTHERS)
+@pytest.mark.parametrize("lie", TOLD_ALONE)
+def test_on_the_way_from_a_replaced_number_no_swapped_field_leads_to_somebody_else(
+    world: World, elsewhere: OtherExchange, shape: Shape, about: str, who: str, lie: str
+) -> None:
+    world.store.add(OLD)
+    interaction, asked = ABOUT[about]
+
+    def mutate(answer: AnswerContext) -> AnswerContext:
+        if getattr(answer.request.query, "nhs_number", "") != asked.nhs_number:
+            return answer
+        return telling(LIES[lie], interaction, OTHERS[who], elsewhere)(answer)
+
+    world.spine.spine.mutate_answer = mutate
+    answer = world.ask(shape.service, _asked_by_the_old_number(shape))
+    _names_nobody_else(answer, OTHERS[who])
+    assert answer.code in ("DEMOG-0017", "DEMOG-0040", "SMSP-0002")
+    assert answer.is_bare or answer.code == "DEMOG-0017"
+    references = lie in ("RelatesTo", "messageRef", "RelatesTo and messageRef", "the whole answer")
+    assert not references or answer.code == "SMSP-0002"
+    _log_holds_nothing_of(world.new_log(), ASKED, OTHERS[who])
+
+
+@pytest.mark.rule("SMSP-PDS-009")
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_what_the_record_says_of_a_relative_is_never_said_of_the_patient(
+    world: World, truths: dict[str, Answer], shape: Shape
+) -> None:
+    mother = RelatedPerson(
+        "14", STRANGER.names[0], STRANGER.addresses[0], SpineTelecom("H", STRANGER.telecoms[0].value)
+    )
+
+    def with_a_mother(answer: AnswerContext) -> AnswerContext:
+        return answer if answer.record is None else replace(answer, record=replace(answer.record, related=(mother,)))
+
+    world.spine.spine.mutate_answer = with_a_mother
+    answer = world.ask(shape.service, shape.fields(ASKED))
+    assert _content(answer) == _content(truths[shape.name])
+    assert b"QUORNDON" not in answer.body
