@@ -30,6 +30,9 @@ shared-test: $(VENV)/.dev
 unit-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 tests/unit
 
+bench: $(VENV)/.dev
+	PYTHONPATH=tests:src $(BIN)/python -m bench
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -3,7 +3,6 @@
 Source: serving.md section 3.
 """
 
-import gc
 import ipaddress
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.web.edge import WSGIApplication
+from smsp_provider.web.memory import settle
 from smsp_provider.web.tls import ServerTLS, server_context
 from smsp_provider.web.worker import BoundWorker, operator_log
 
@@ -91,7 +91,7 @@ def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "secure_scheme_headers": {},
-        "post_worker_init": _settle,
+        "post_worker_init": lambda _worker: settle(),
         "child_exit": _after_worker(supervision),
     }
     if listener.tls is not None:
@@ -119,12 +119,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> WSGIApplication:
         return self._make_app()
-
-
-def _settle(_worker: object) -> None:
-    """What the application is made of lives as long as the worker: the collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
 
 
 def _after_worker(supervision: Supervision) -> Callable[[object, object], None]:

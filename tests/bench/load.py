@@ -1,0 +1,112 @@
+"""The load generator: one thread, raw keep-alive sockets, a fixed count of requests, one outstanding on each socket.
+
+It runs in a process of its own (``python -m bench.load '{"port": ..., "connections": ..., "requests": ...}'``), takes
+as little of the machine as Python can, and writes its figures to standard output as JSON.
+"""
+
+import json
+import resource
+import selectors
+import socket
+import sys
+import time
+from typing import Any
+
+from bench.material import PATH, Requests
+
+__all__ = ["run"]
+
+_STALLED_SECONDS = 30.0
+_CHUNK = 65_536
+
+
+class _Caller:
+    """One connection."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sent_at = 0.0
+        self._received = bytearray()
+
+    def send(self, request: bytes) -> None:
+        self._received.clear()
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(request)
+
+    def receive(self) -> bytes | None:
+        """The whole response, or None while there is more to come."""
+        chunk = self.socket.recv(_CHUNK)
+        if not chunk:
+            raise ConnectionError("the server closed a kept connection")
+        self._received += chunk
+        head, separator, body = bytes(self._received).partition(b"\r\n\r\n")
+        if not separator:
+            return None
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        return bytes(self._received) if len(body) == length else None
+
+
+def run(port: int, connections: int, requests: int) -> dict[str, Any]:
+    """Send ``requests`` after a warm-up of one on every connection.
+
+    Returns requests a second over the whole, the latency of each in milliseconds (of one connection's turn, waiting in
+    the server's queue included), how many were not answered with success, and the generator's own CPU seconds.
+    """
+    made, callers = _requests(requests + connections), [_Caller(port) for _ in range(connections)]
+    _exchange(callers, made[:connections], [])
+    latencies: list[float] = []
+    used, began = _cpu_seconds(), time.perf_counter()
+    failed = _exchange(callers, made[connections:], latencies)
+    seconds = time.perf_counter() - began
+    cpu = _cpu_seconds() - used
+    for caller in callers:
+        caller.socket.close()
+    return {"per_s": requests / seconds, "latencies_ms": latencies, "failed": failed, "cpu_seconds": cpu}
+
+
+def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[float]) -> int:
+    """Keep every connection busy until all requests are answered; returns how many without success."""
+    failed = 0
+    waiting = iter(requests)
+    with selectors.DefaultSelector() as selector:
+        for caller, request in zip(callers, waiting, strict=False):
+            selector.register(caller.socket, selectors.EVENT_READ, caller)
+            caller.send(request)
+        while selector.get_map():
+            ready = selector.select(_STALLED_SECONDS)
+            if not ready:
+                raise TimeoutError("the server stalls")
+            for key, _ in ready:
+                caller = key.data
+                response = caller.receive()
+                if response is None:
+                    continue
+                latencies.append((time.perf_counter() - caller.sent_at) * 1000)
+                failed += b"SMSP-0000" not in response
+                following = next(waiting, None)
+                if following is None:
+                    selector.unregister(caller.socket)
+                else:
+                    caller.send(following)
+    return failed
+
+
+def _requests(count: int) -> list[bytes]:
+    """Made before the clock starts; each with a MessageID of its own."""
+    source = Requests()
+    size = len(source.body())
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: text/xml; charset=utf-8\r\n"
+        f"SOAPAction: {source.soap_action}\r\nContent-Length: {size}\r\n\r\n"
+    ).encode()
+    return [head + source.body() for _ in range(count)]
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(run(**json.loads(sys.argv[1]))))

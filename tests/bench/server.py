@@ -1,0 +1,86 @@
+"""The servers of the benchmark, each in a process of its own: ``python -m bench.server ROLE '{"port": ..., ...}'``.
+
+``floor`` and ``provider`` are the same gunicorn around two applications (the floor's work in a bare WSGI handler; the
+provider behind Spyne with an instant Spine); ``whole`` is the provider as ``smsp serve`` runs it, and ``spine`` the
+embedded Spine behind mutual TLS.
+"""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from bench.in_process import floor_work
+from bench.material import edge_of, instant_connector, observer, patients, prepared_answer, settings, spine_settings
+from smsp_provider.cli.application import SwitchedLevel, build_application
+from smsp_provider.observe.logs import Level
+from smsp_provider.simulator.pki import make_pki
+from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
+from smsp_provider.web import spyne_app
+from smsp_provider.web.edge import Environ, StartResponse, WSGIApplication
+from smsp_provider.web.server import Listener, Supervision, run
+from smsp_provider.wiring import build_provider
+
+Options = dict[str, Any]
+
+
+def _floor_app(options: Options) -> WSGIApplication:
+    """A bare WSGI handler: read the body, do the floor's work, answer."""
+    state = Path(options["state"])
+    provider = build_provider(settings(state, "NORMAL"))
+    work = floor_work(provider, prepared_answer(patients(state / "patients.db")))
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(str(environ["CONTENT_LENGTH"])))  # type: ignore[attr-defined]  # WSGI's file
+        response = work(body)
+        headers = [("Content-Type", "text/xml; charset=utf-8"), ("Content-Length", str(len(response)))]
+        start_response("200 OK", headers)
+        return [response]
+
+    return app
+
+
+def _provider_app(options: Options) -> WSGIApplication:
+    state = Path(options["state"])
+    answer = prepared_answer(patients(state / "patients.db"))
+    provider = build_provider(settings(state, options["synchronous"]), connector=instant_connector(answer))
+    return spyne_app.make_app(edge_of(provider))
+
+
+def _whole_app(options: Options) -> WSGIApplication:
+    state = Path(options["state"])
+    pki = make_pki(state / "keys")
+    client = pki.provider_client
+    spine = spine_settings(options["spine"], certificate=client.certificate, key=client.key, ca=pki.ca.certificate)
+    chosen = settings(state, options["synchronous"], threads=options["threads"], spine=spine)
+    return build_application(chosen, SwitchedLevel(Level.ERROR), observer())
+
+
+def _serve(make_app: Callable[[Options], WSGIApplication], options: Options) -> None:
+    """Two workers of threads, as the provider's own settings have them."""
+    listener = Listener(f"127.0.0.1:{options['port']}", None, 2, options["threads"], 5)
+    watch = Supervision(observer(), SwitchedLevel(Level.ERROR), lambda: None)
+    run(lambda: make_app(options), listener, watch)
+
+
+def _spine(options: Options) -> None:
+    state = Path(options["state"])
+    pki = make_pki(state / "keys")
+    tls = SpineTLS(pki.spine_server.certificate, pki.spine_server.key, pki.ca.certificate)
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    with EmbeddedSpine(patients(state / "spine.db"), tls=tls, port=options["port"], delay=options["delay"]):
+        told.wait()
+
+
+_APPS = {"floor": _floor_app, "provider": _provider_app, "whole": _whole_app}
+
+if __name__ == "__main__":
+    role, chosen = sys.argv[1], json.loads(sys.argv[2])
+    if role == "spine":
+        _spine(chosen)
+    else:
+        _serve(_APPS[role], chosen)
