@@ -170,7 +170,7 @@ class TestCall:
             port = server.getsockname()[1]
         done = call("verifyNHSNumber", *PERSON, *wsdl, url=f"{scheme}://127.0.0.1:{port}/smsp/pds")
         assert done.code == 5
-        assert "no connection (connection refused)" in done.err
+        assert "no answer (connection refused)" in done.err
 
     def test_somebody_who_never_answers_is_exit_code_5(self, call: Caller) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:

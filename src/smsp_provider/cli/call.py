@@ -91,18 +91,18 @@ def call(
     if raw:
         _print_message("request", answer.request)
         _print_message("response", answer.response)
-    print_answer(answer)
-    return exit_code_of(answer)
+    _print_answer(answer)
+    return _exit_code_of(answer)
 
 
-def exit_code_of(answer: ServiceAnswer) -> ExitCode:
+def _exit_code_of(answer: ServiceAnswer) -> ExitCode:
     """The row of the table for an answer."""
     if answer.fault is not None:
         return ExitCode.FAULT
     return ExitCode.OK if has_patient(answer.code) else ExitCode.UNEXPECTED
 
 
-def print_answer(answer: ServiceAnswer) -> None:
+def _print_answer(answer: ServiceAnswer) -> None:
     """Print an answer as a table."""
     if answer.fault is not None:
         rows = _fault_rows(answer.fault)

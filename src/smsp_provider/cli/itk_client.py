@@ -216,5 +216,5 @@ def _ssl_reason(error: BaseException) -> str:
 def _connection_reason(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, http_errors.RequestException):
-            return f"no connection ({cause.strerror.lower()})"
-    return "no connection"
+            return f"no answer ({cause.strerror.lower()})"
+    return "no answer (the connection was closed)"

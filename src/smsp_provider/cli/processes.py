@@ -33,11 +33,6 @@ class StopSignals:
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._asked.set()
 
-    @property
-    def asked(self) -> bool:
-        """Whether the process was asked to stop."""
-        return self._asked.is_set()
-
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until asked to stop, or for so long; whether it was."""
         return self._asked.wait(seconds)

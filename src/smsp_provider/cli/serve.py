@@ -63,15 +63,17 @@ def run_provider(settings: Settings) -> ExitCode:
         CannotStart: an address is taken, or the audit trail cannot be used.
     """
     signals = StopSignals()
+    children: list[Child] = []
+    # Before there is anybody to pass it on to, so that it never has its default meaning, which is death.
+    signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children))
     wanted = listeners(settings)
     for name, listener in wanted.items():
         _check_address(name, listener)
     lock = _take_lock(settings.audit.database)
     try:
         _open_audit(settings)
-        children = [_start(name, listener, settings) for name, listener in wanted.items()]
-        signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children))
         for name, listener in wanted.items():
+            children.append(_start(name, listener, settings))
             click.echo(f"smsp: serving on {name}://{listener.bind}", err=True)
         ended = _watch(children, signals)
         orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
