@@ -62,6 +62,9 @@ def test_the_printed_curl_commands_work_and_ctrl_c_ends_every_process_in_order(t
         for command in commands:
             answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
             assert 'code="SMSP-0000"' in answer.stdout
+        (line,) = (line for line in text.splitlines() if " call verifyNHSNumber --url " in line)
+        words = shlex.split(line)
+        assert run_smsp(*words[words.index("call") :]).returncode == 0
         family = members(sandbox.process.pid)
         assert len(family) >= 1 + 2 + 2 + 4  # itself; Spine and provider; two listeners; two workers each
         sandbox.signal(signal.SIGINT)
@@ -69,8 +72,8 @@ def test_the_printed_curl_commands_work_and_ctrl_c_ends_every_process_in_order(t
         assert sandbox.all_gone(family, 1)
         with closing(sqlite3.connect(tmp_path / "state" / "audit" / "audit.db")) as audit:
             kinds = dict(audit.execute("SELECT kind, count(*) FROM record GROUP BY kind"))
-        # Five calls and two by curl, every one with its ending; nothing had to be closed for them.
-        assert kinds == {"start": 1, "intent": 7, "ending": 7}
+        # Five calls, two by curl and one more, every one with its ending; nothing had to be closed for them.
+        assert kinds == {"start": 1, "intent": 8, "ending": 8}
         assert (tmp_path / "state" / "provider.log").exists()
         assert "request-answered" not in sandbox.text
 

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -163,6 +164,14 @@ def _directory(state: Path | None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _command() -> str:
+    """How this very command line is called from the current directory: in a checkout, it is not on the path."""
+    program = Path(sys.executable).with_name("smsp")
+    if shutil.which("smsp") or not program.exists():
+        return "smsp"
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else shlex.quote(str(program))
+
+
 def _show_how_to_try(world: SandboxWorld) -> None:
     call = five_calls()[0]
     client = world.client()
@@ -184,9 +193,9 @@ def _show_how_to_try(world: SandboxWorld) -> None:
     click.echo("  " + " \\\n    ".join([*curl, world.http_url]))
     click.echo("\nThe same with the client's certificate over mutual TLS:\n")
     click.echo("  " + " \\\n    ".join([*curl, *tls, world.https_url]))
-    click.echo("\nOr with a client that writes the message for you (other patients: smsp simulate list):\n")
+    click.echo(f"\nOr with a client that writes the message for you (other patients: {_command()} simulate list):\n")
     asked = f"--nhs-number {call.fields.nhs_number} --dob {call.fields.date_of_birth}"
-    click.echo(f"  smsp call {call.service.value.removesuffix('-v1-0')} --url {world.http_url} {asked}")
+    click.echo(f"  {_command()} call {call.service.value.removesuffix('-v1-0')} --url {world.http_url} {asked}")
     click.echo(f"\nThe request file is valid for {_VALID_FOR.total_seconds() / 3600:.0f} hours.")
     click.echo(f"Operator log: {world.log}")
     click.echo("Serving. Stop with Ctrl-C.")
