@@ -11,6 +11,7 @@ from pathlib import Path
 
 from smsp_provider import __version__
 from smsp_provider.audit.events import Start
+from smsp_provider.audit.operator_events import Observer
 from smsp_provider.config.settings import ReplayPolicy, Settings, SpineSettings
 from smsp_provider.config.vocabulary import load_vocabulary
 from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
@@ -42,7 +43,7 @@ class Provider:
     pipeline: Pipeline
     schemas: Schemas
     audit: SqliteAuditTrail
-    log_level: LogLevel
+    observer: Observer
 
 
 def build_policy(settings: Settings) -> EnginePolicy:
@@ -75,11 +76,15 @@ def build_audit(settings: Settings, clock: Clock) -> SqliteAuditTrail:
 def build_provider(
     settings: Settings,
     *,
+    observer: Observer | None = None,
     connector: SpineConnector | None = None,
     clock: Clock | None = None,
     ids: IdSource | None = None,
 ) -> Provider:
-    """Everything of one process. ``connector``, ``clock`` and ``ids`` replace the real ones in tests and benchmarks.
+    """Everything of one process.
+
+    ``observer`` shares an operator log that is there already; ``connector``, ``clock`` and ``ids`` replace the real
+    ones in tests and benchmarks.
 
     Raises:
         OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
@@ -89,19 +94,20 @@ def build_provider(
     quieten_libraries()
     schemas = Schemas(settings.schemas.directory)
     audit = build_audit(settings, clock)
-    log_level = LogLevel(Level[settings.log.level.upper()])
+    if observer is None:
+        observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
     replay_file = settings.audit.database.with_name("replay.db")
     pipeline = Pipeline(
         policy=build_policy(settings),
         schemas=schemas,
         connector=connector or _spine_connector(settings.spine, clock, ids),
         audit=audit,
-        observer=LogObserver(sys.stdout.buffer, log_level, clock),
+        observer=observer,
         replay=SqliteReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
         clock=clock,
         ids=ids,
     )
-    return Provider(pipeline, schemas, audit, log_level)
+    return Provider(pipeline, schemas, audit, observer)
 
 
 def start_record(settings: Settings, clock: Clock) -> Start:

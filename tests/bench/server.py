@@ -15,11 +15,11 @@ from typing import Any
 
 from bench.in_process import floor_work
 from bench.material import edge_of, instant_connector, observer, patients, prepared_answer, settings, spine_settings
-from smsp_provider.cli.application import SwitchedLevel, build_application
-from smsp_provider.observe.logs import Level
+from smsp_provider.observe.logs import Level, LogLevel
 from smsp_provider.simulator.pki import make_pki
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
 from smsp_provider.web import spyne_app
+from smsp_provider.web.application import build_application
 from smsp_provider.web.edge import Environ, StartResponse, WSGIApplication
 from smsp_provider.web.server import Listener, Supervision, run
 from smsp_provider.wiring import build_provider
@@ -56,13 +56,13 @@ def _whole_app(options: Options) -> WSGIApplication:
     client = pki.provider_client
     spine = spine_settings(options["spine"], certificate=client.certificate, key=client.key, ca=pki.ca.certificate)
     chosen = settings(state, options["synchronous"], threads=options["threads"], spine=spine)
-    return build_application(chosen, SwitchedLevel(Level.ERROR), observer())
+    return build_application(chosen, observer())
 
 
 def _serve(make_app: Callable[[Options], WSGIApplication], options: Options) -> None:
     """Two workers of threads, as the provider's own settings have them."""
     listener = Listener(f"127.0.0.1:{options['port']}", None, 2, options["threads"], 5)
-    watch = Supervision(observer(), SwitchedLevel(Level.ERROR), lambda: None)
+    watch = Supervision(observer(), LogLevel(Level.ERROR), lambda: None)
     run(lambda: make_app(options), listener, watch)
 
 

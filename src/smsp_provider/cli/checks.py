@@ -13,10 +13,10 @@ from typing import Final
 from cryptography import x509
 from pydantic import ValidationError
 
-from smsp_provider.cli.application import listeners
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.config.settings import Settings
 from smsp_provider.connectors.http import ClientTLS, client_context
+from smsp_provider.web.application import listeners
 from smsp_provider.wiring import build_policy
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 

@@ -15,15 +15,15 @@ import click
 
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.addresses import host_port
-from smsp_provider.cli.application import SwitchedLevel, build_application, listeners
 from smsp_provider.cli.checks import check_files, expiring_certificates
 from smsp_provider.cli.config_origin import print_warnings, read_settings
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.observe.logs import Level, LogObserver
+from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.storage.sqlite_file import StorageUnsafe
+from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
 from smsp_provider.wiring import build_audit, start_record
 
@@ -140,11 +140,11 @@ def _open_audit(settings: Settings) -> None:
 
 def _start(name: str, listener: Listener, settings: Settings) -> Child:
     def work() -> int:
-        level = SwitchedLevel(Level[settings.log.level.upper()])
+        level = LogLevel(Level[settings.log.level.upper()])
         observer = LogObserver(sys.stdout.buffer, level, SystemClock())
         audit = build_audit(settings, SystemClock())
         run(
-            lambda: build_application(settings, level, observer),
+            lambda: build_application(settings, observer),
             listener,
             Supervision(observer, level, audit.recover),
         )

@@ -49,7 +49,7 @@ class _Section(BaseModel):
 
 
 Seconds = Annotated[float, Field(gt=0)]
-Asid = Annotated[str, Field(pattern=r"[0-9]{12}")]
+Asid = Annotated[str, Field(pattern="^[0-9]{12}$")]
 """Spine wants twelve digits in an ASID (rule G06 of its validators)."""
 
 

@@ -60,12 +60,16 @@ class PDSCodeMap:
 
         No issue, or none that a row knows, is the generic Spine error.
         """
-        considered = [issue.code for issue in issues if issue.is_error] or [issue.code for issue in issues]
+        codes = _considered(issues)
         for row in self.rows:
-            if any(row.holds(code) for code in considered):
+            if any(row.holds(code) for code in codes):
                 return row.answer
         return ResponseCode.SPINE_ERROR
 
     def unmapped(self, issues: tuple[DetectedIssue, ...]) -> tuple[str, ...]:
-        """The codes that no row knows: they are reported to the operator."""
-        return tuple(i.code for i in issues if not any(row.holds(i.code) for row in self.rows))
+        """The codes of a refusal that no row knows: they are reported to the operator."""
+        return tuple(code for code in _considered(issues) if not any(row.holds(code) for row in self.rows))
+
+
+def _considered(issues: tuple[DetectedIssue, ...]) -> list[str]:
+    return [issue.code for issue in issues if issue.is_error] or [issue.code for issue in issues]

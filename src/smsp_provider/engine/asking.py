@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from smsp_provider.domain.failures import QueryNotBuilt, Refused, SpineFailure
-from smsp_provider.domain.gate import AdmittedAnswer, Found, GateRefusal, Step, admit, release
+from smsp_provider.domain.gate import AdmittedAnswer, Declined, Found, GateRefusal, Step, admit, release
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.requests import ByNumber, ServiceRequest
 from smsp_provider.domain.spine_answers import Acknowledgement, DetectedIssue, ExchangeIds
@@ -25,12 +25,12 @@ __all__ = ["Inquiry", "inquire"]
 class Inquiry:
     """What happened while asking, whatever the end: filled as it goes, so that a failure leaves its traces too.
 
-    ``exchanges`` are the message ids of every exchange with Spine; ``issues`` all reasons PDS gave; ``sensitive`` tells
-    that a sensitive record was touched (IG-ALERT-2.26).
+    ``exchanges`` are the message ids of every exchange with Spine; ``declined`` the reasons of each refusal by PDS;
+    ``sensitive`` tells that a sensitive record was touched (IG-ALERT-2.26).
     """
 
     exchanges: list[ExchangeIds] = field(default_factory=list)
-    issues: list[DetectedIssue] = field(default_factory=list)
+    declined: list[tuple[DetectedIssue, ...]] = field(default_factory=list)
     sensitive: bool = False
     asked: bool = False
 
@@ -95,8 +95,9 @@ def _ask(
             inquiry.exchanges.append(failure.exchange)
         raise
     inquiry.exchanges.append(answer.exchange)
-    inquiry.issues.extend(answer.issues)
     admitted = admit(query, answer)
+    if isinstance(admitted, Declined):
+        inquiry.declined.append(admitted.issues)
     if answer.acknowledgement is Acknowledgement.REJECTED:
         raise Refused("acknowledgement AR")
     if isinstance(admitted, Found) and admitted.record.is_sensitive:

@@ -173,7 +173,7 @@ class Pipeline:
                 before_first_query,
                 exchange.inquiry,
             )
-        except (AuditUnavailable, ToolkitFault):
+        except AuditUnavailable:
             raise
         except Exception as failure:  # noqa: BLE001 - the payload is understood: SMSP-9999 unless the table knows it
             return self._end_with_failure(received, exchange, understood.request, dispose(failure))
@@ -231,7 +231,7 @@ class Pipeline:
         )
         if inquiry.sensitive:
             self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
-        unmapped = self._policy.code_map.unmapped(tuple(i for i in inquiry.issues if i.is_error))
+        unmapped = tuple(code for issues in inquiry.declined for code in self._policy.code_map.unmapped(issues))
         if unmapped:
             self._observer.notify(
                 Alert(

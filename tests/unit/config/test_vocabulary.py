@@ -75,7 +75,8 @@ def test_the_shipped_map_knows_the_codes_of_pds() -> None:
         ((), ResponseCode.SPINE_ERROR),
     ):
         assert code_map.classify(errors(*codes)) is expected
-    assert code_map.unmapped((*errors("1", "20", "AT002"), *warnings("24"))) == ("20", "24")
+    assert code_map.unmapped((*errors("1", "20", "AT002"), *warnings("24"))) == ("20",)
+    assert code_map.unmapped((*warnings("22", "75"),)) == ("75",)
 
 
 @pytest.mark.rule("SMSP-CONF-001")

@@ -142,7 +142,7 @@ def test_business_answers_leave_the_connections_alone() -> None:
         outcome, inquiry = ask(connector)
         assert outcome.code is expected
         assert connector.journal == ["intent", "query"]
-        assert inquiry.issues == list(errors(code))
+        assert inquiry.declined == [errors(code)]
 
 
 def test_acknowledgement_ar_is_a_refusal_of_our_message_with_its_traces_kept() -> None:
@@ -150,7 +150,7 @@ def test_acknowledgement_ar_is_a_refusal_of_our_message_with_its_traces_kept() -
         connector = Scripted(answer(record(), acknowledgement=Acknowledgement.REJECTED, issues=errors("1")))
         inquiry = fail(connector, Refused, request)
         assert inquiry.exchanges == [answer().exchange]
-        assert inquiry.issues == list(errors("1"))
+        assert inquiry.declined == [errors("1")]
         assert not inquiry.sensitive
 
 
@@ -175,7 +175,7 @@ def test_a_failure_leaves_the_ids_of_what_was_sent() -> None:
 
 
 @pytest.mark.rule("SMSP-AUDIT-004")
-def test_ids_and_reasons_of_every_exchange_are_kept_in_order() -> None:
+def test_ids_of_every_exchange_and_reasons_of_refusals_are_kept_in_order() -> None:
     connector = Scripted(
         refusal("17"), answer(record(B), issues=warnings("24")), answer(record(B), issues=warnings("3"))
     )
@@ -183,7 +183,7 @@ def test_ids_and_reasons_of_every_exchange_are_kept_in_order() -> None:
     assert (outcome.code, outcome.nhs_number) == (ResponseCode.SUPERSEDED, B)
     assert connector.queries[1:] == [Retrieval(A), Retrieval(B)]
     assert len(inquiry.exchanges) == 3
-    assert [issue.code for issue in inquiry.issues] == ["17", "24", "3"]
+    assert inquiry.declined == [errors("17")]
 
 
 @pytest.mark.rule("IG-ALERT-2.26")

@@ -1,9 +1,9 @@
 """From settings to what a gunicorn worker serves, and to the listeners that it is served on."""
 
+from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.config.settings import Settings
 from smsp_provider.itk.services import SERVICES, ServicePaths
-from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
@@ -14,35 +14,16 @@ from smsp_provider.wiring import Provider, build_provider
 from smsp_provider.xmlcore.resources import wsdl_file
 from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
 
-__all__ = ["SwitchedLevel", "build_application", "listeners"]
+__all__ = ["build_application", "listeners"]
 
 
-class SwitchedLevel(LogLevel):
-    """The level of the server's own log lines; switching it switches the levels that follow it in this process."""
-
-    def __init__(self, configured: Level) -> None:
-        super().__init__(configured)
-        self._following: list[LogLevel] = []
-
-    def take_along(self, level: LogLevel) -> None:
-        """From now on ``level`` is switched too."""
-        self._following.append(level)
-
-    def switch(self) -> Level:
-        """Change between the configured level and ``DEBUG``, everywhere; returns the new one."""
-        for level in self._following:
-            level.switch()
-        return super().switch()
-
-
-def build_application(settings: Settings, level: SwitchedLevel, observer: LogObserver) -> WSGIApplication:
+def build_application(settings: Settings, observer: Observer) -> WSGIApplication:
     """The application of one worker process, with connections, caches and an audit session of its own.
 
     Raises:
         OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
     """
-    provider = build_provider(settings)
-    level.take_along(provider.log_level)
+    provider = build_provider(settings, observer=observer)
     edge = Edge(
         provider.pipeline,
         _documents(settings, provider),
