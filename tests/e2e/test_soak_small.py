@@ -2,6 +2,7 @@
 
 import pytest
 
+from soak.driver import IN_A_LOG
 from soak.marks import foreign_marks, patients
 from soak.mutants import MUTANTS
 from soak.run import soak_in_process, soak_served
@@ -44,3 +45,10 @@ def test_the_scan_finds_each_field_of_somebody_else() -> None:
         assert foreign_marks(f"<x>{value}</x>".encode(), own) != []
     ours = f'<id root="2.16.840.1.113883.2.1.4.1" extension="{mine.nhs_number}"/><f>FAMILY0000000</f> 0000 000'
     assert foreign_marks(ours.encode() + b"<a>5D2F1C80-7B1E-4B5C-9C0A-1E6A52F4A7D1</a>", own) == []
+
+
+def test_a_log_is_searched_for_patients_and_not_for_what_looks_like_one_in_a_uuid() -> None:
+    patient = next(patients())
+    for value in (patient.nhs_number, patient.names[0].family, patient.addresses[0].lines[0]):
+        assert IN_A_LOG.search(f'{{"reason":"{value}"}}'.encode())
+    assert not IN_A_LOG.search(b'{"exchange_id":"5D2F1C80-7B1E-4B5C-9C0A-980000012345"}')

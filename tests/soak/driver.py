@@ -40,8 +40,8 @@ __all__ = ["DEADLINE_SECONDS", "IN_A_LOG", "TALLY_SECONDS"]
 
 DEADLINE_SECONDS = 1.0
 TALLY_SECONDS = 0.5
-IN_A_LOG = re.compile(rb"FAMILY[0-9]|GIVEN[0-9]|Family[0-9]|Given[0-9]|98[0-9]{8}|LINE [0-9]|@example.invalid")
-"""What a log line never holds."""
+IN_A_LOG = re.compile(rb"(?i:FAMILY|GIVEN|SECOND)[0-9]+|\b98[0-9]{8}\b|LINE [0-9]|@example.invalid")
+"""What a log line never holds. Ten digits in a row within a UUID are no NHS number: its groups are 8, 4 and 12 long."""
 
 _GATE = re.compile(rb'"reason":"(W[0-9]+):')
 _Ask = Callable[[Request], bytes]
@@ -52,7 +52,7 @@ class _Log(io.RawIOBase):
 
     def __init__(self) -> None:
         self.refusals: Counter[str] = Counter()
-        self.leaks = 0
+        self.leaks: list[str] = []
 
     def writable(self) -> bool:
         return True
@@ -60,7 +60,7 @@ class _Log(io.RawIOBase):
     def write(self, line: object) -> int:
         text = bytes(line)  # type: ignore[call-overload]  # the declared type of any buffer
         self.refusals.update(rule.decode() for rule in _GATE.findall(text))
-        self.leaks += len(IN_A_LOG.findall(text))
+        self.leaks += [found.decode() for found in IN_A_LOG.findall(text)]
         return len(text)
 
 
@@ -191,7 +191,8 @@ def main() -> None:
 
 def _report(tally: _Tally, log: _Log) -> None:
     refusals, log.refusals = log.refusals, Counter()
-    report = tally.taken() | {"gate": dict(refusals), "leaks": log.leaks}
+    leaks, log.leaks = log.leaks, []
+    report = tally.taken() | {"gate": dict(refusals), "leaks": leaks}
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
 

@@ -64,8 +64,7 @@ class Report:
         self.codes.update(told["codes"])
         self.gate.update(told["gate"])
         self.foreign.extend(told["foreign"])
-        if told["leaks"]:
-            self.problems.append("the log holds something of a patient")
+        self.problems.extend(f"the log holds {leak}" for leak in told["leaks"])
 
     def judge(self) -> None:
         """Add what is wrong with the figures themselves."""
@@ -142,8 +141,7 @@ def soak_served(answers: int, seconds: float, *, kill_every: float = 4.0) -> Rep
 
             report = _drive(answers, seconds, 1, arguments, kill_every, lambda: _kill_a_worker(master))
         log = (state / "log").read_bytes()
-        if IN_A_LOG.search(log):
-            report.problems.append("the log holds something of a patient")
+        report.problems.extend(f"the log holds {found.decode()}" for found in IN_A_LOG.findall(log))
         report.gate.update(rule.decode() for rule in _gate_rules(log))
         _check_audit(state / "audit" / "audit.db", report)
     report.judge()
