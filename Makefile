@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: sandbox test check bench soak shared-test unit-test docs pins clean
+.PHONY: sandbox test check bench soak shared-test unit-test pins clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
@@ -32,6 +32,10 @@ unit-test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	PYTHONPATH=tests:src $(BIN)/python -m bench
+
+soak: $(VENV)/.dev
+	PYTHONPATH=src:tests $(BIN)/python -m soak $(SOAK)
+	PYTHONPATH=src:tests $(BIN)/python -m soak --mutants
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
