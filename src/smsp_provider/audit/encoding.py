@@ -64,16 +64,17 @@ def kind_of(record: Record) -> Kind:
     return _KINDS[type(record)]
 
 
-def encode(record: Record) -> str:
-    """A record as one line of ASCII JSON."""
+def encode(record: Record, at: str | None = None) -> str:
+    """A record as one line of ASCII JSON; ``at`` is its :func:`timestamp`, where the caller has it already."""
+    moment = at or timestamp(record.at)
     if isinstance(record, Intent):
-        fields = _intent(record)
+        fields = _intent(record, moment)
     elif isinstance(record, Ending):
-        fields = _ending(record)
+        fields = _ending(record, moment)
     elif isinstance(record, Closure):
-        fields = {"exchange": record.exchange_id, "at": timestamp(record.at), "writer": record.writer}
+        fields = {"exchange": record.exchange_id, "at": moment, "writer": record.writer}
     else:
-        fields = _start(record)
+        fields = _start(record, moment)
     return _to_json(fields)
 
 
@@ -126,12 +127,12 @@ def _request(request: RequestFacts) -> Fields:
     )
 
 
-def _intent(intent: Intent) -> Fields:
+def _intent(intent: Intent, at: str) -> Fields:
     author = intent.author
     return _without_defaults(
         {
             "exchange": intent.exchange_id,
-            "at": timestamp(intent.at),
+            "at": at,
             "request": _request(intent.request),
             "asid": intent.asid.value,
             "author": None if author is None else [author.role_profile, author.user, author.role],
@@ -139,12 +140,12 @@ def _intent(intent: Intent) -> Fields:
     )
 
 
-def _ending(ending: Ending) -> Fields:
+def _ending(ending: Ending, at: str) -> Fields:
     fault = ending.fault
     return _without_defaults(
         {
             "exchange": ending.exchange_id,
-            "at": timestamp(ending.at),
+            "at": at,
             "ending": ending.kind.value,
             "ms": ending.duration_ms,
             "source": ending.source.value,
@@ -175,9 +176,9 @@ def _patient(patient: PatientFacts) -> Fields:
     )
 
 
-def _start(start: Start) -> Fields:
+def _start(start: Start, at: str) -> Fields:
     return {
-        "at": timestamp(start.at),
+        "at": at,
         "version": start.version,
         "environment": start.environment,
         "settings": start.settings_hash,

@@ -46,6 +46,7 @@ class SqliteAuditTrail:
         self, path: Path, clock: Clock, *, synchronous: Synchronous = Synchronous.FULL, wait_s: float = 3.0
     ) -> None:
         self._path = path
+        self._name = os.fspath(path)
         self._locks = path.with_name(path.name + "-writers")
         self._clock = clock
         self._synchronous = synchronous
@@ -141,7 +142,8 @@ class SqliteAuditTrail:
             self._begin()
 
     def _append(self, record: Record, exchange_id: str | None) -> None:
-        row = (kind_of(record), exchange_id, timestamp(record.at), encode(record))
+        at = timestamp(record.at)
+        row = (kind_of(record), exchange_id, at, encode(record, at))
         try:
             self._group.submit(row)
         except CommitTimeout:
@@ -179,8 +181,8 @@ class SqliteAuditTrail:
 
     def _connected(self) -> sqlite3.Connection:
         # A file that was moved away or replaced would still take records, and nobody would ever see them.
-        # (os.stat: twice a request, and Path.stat costs several times as much.)
-        if self._inode is not None and os.stat(self._path).st_ino != self._inode:  # noqa: PTH116 - see above
+        # (os.stat with a plain string: twice a request, and Path.stat costs several times as much.)
+        if self._inode is not None and os.stat(self._name).st_ino != self._inode:  # noqa: PTH116 - see above
             raise StorageUnsafe("the file of the audit trail was replaced while in use")
         if self._connection is None:
             connection = connect_writer(self._path, self._synchronous, wait_s=self._wait_s)
