@@ -9,7 +9,6 @@ from smsp_provider.domain.masking import Masked
 
 __all__ = ["HL7Date", "InvalidDate"]
 
-_DIGITS: Final = re.compile(r"[0-9]+")
 _TIMESTAMP: Final = re.compile(r"([0-9]{1,14})(?:\.[0-9]+)?(?:[+-][0-9]{1,4})?")
 _LENGTHS: Final = (4, 6, 8)
 
@@ -30,7 +29,7 @@ class HL7Date(Masked):
 
     def __post_init__(self) -> None:
         digits = self.digits
-        if len(digits) not in _LENGTHS or not _DIGITS.fullmatch(digits):
+        if len(digits) not in _LENGTHS or not (digits.isascii() and digits.isdigit()):
             raise InvalidDate("a date has 4, 6 or 8 digits")
         try:
             date(int(digits[:4]), int(digits[4:6] or 1), int(digits[6:8] or 1))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smsp_provider.audit.events import RequestFacts
-from smsp_provider.domain.audit_identity import Caller, recognise
+from smsp_provider.domain.audit_identity import Caller
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
@@ -148,6 +148,6 @@ def _understand(
     learnt.distribution = read_distribution(received.message.body_child, addressing.action, schemas, policy.envelope)
     fields = read_request(received.service, learnt.distribution.require_payload(), schemas)
     learnt.request = check_fields(received.service, fields, today)
-    learnt.caller = recognise(learnt.distribution.audit_ids)
+    learnt.caller = learnt.distribution.require_caller()
     asid = policy.organisations.asid_for(learnt.caller)
     return Understood(learnt.facts(), learnt.request, SpineSender(asid, learnt.caller.author))

@@ -12,14 +12,13 @@ So a fault always comes before a business answer, but for the audit identity.
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NoReturn
 
 from lxml import etree
 
-from smsp_provider.domain.audit_identity import AuditId, AuthorRefused, recognise
+from smsp_provider.domain.audit_identity import AuditId, AuthorRefused, Caller, recognise
 from smsp_provider.domain.faults import invalid_message, provider_failure
 from smsp_provider.domain.identifiers import OID
 from smsp_provider.domain.masking import Masked
@@ -69,14 +68,28 @@ class EnvelopePolicy:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Distribution(Masked):
-    """What a distribution envelope says. Either ``payload`` or ``payload_problem`` is set, never both."""
+    """What a distribution envelope says. Either ``payload`` or ``payload_problem`` is set, never both.
+
+    ``caller`` is whom the audit identity names, or why they may not be named to Spine.
+    """
 
     service: Service
     tracking_id: str
     audit_ids: tuple[AuditId, ...]
+    caller: Caller | AuthorRefused
     sender_address: str | None
     payload: etree._Element | None
     payload_problem: InputInvalid | None
+
+    def require_caller(self) -> Caller:
+        """Who asks.
+
+        Raises:
+            AuthorRefused: the user cannot be named to Spine.
+        """
+        if isinstance(self.caller, AuthorRefused):
+            raise self.caller
+        return self.caller
 
     def require_payload(self) -> etree._Element:
         """The payload's root element.
@@ -105,9 +118,8 @@ def read_distribution(
     if _value(header, "service", rule="COR-DEH-01") != action:
         _refuse("header service differs from wsa:Action", rule="COR-DEH-01")
     audit_ids = read_audit_ids(header)
-    with suppress(AuthorRefused):
-        # Who it is and what they may do is decided later; that it is nobody comes before the rest of the envelope.
-        recognise(audit_ids)
+    # That it is nobody comes before the rest of the envelope; whether the user may be named is said later.
+    caller = _caller(audit_ids)
     tracking_id = _tracking_id(header)
     _check_addresses(header)
     item = _one(header, _MANIFEST, _MANIFEST_ITEM, "COR-DEH-05")
@@ -124,6 +136,7 @@ def read_distribution(
         service=service,
         tracking_id=tracking_id,
         audit_ids=audit_ids,
+        caller=caller,
         sender_address=_sender(header),
         payload=None if isinstance(content, InputInvalid) else content,
         payload_problem=problem,
@@ -152,6 +165,13 @@ def read_audit_ids(header: etree._Element) -> tuple[AuditId, ...]:
     if not named:
         raise InputInvalid("auditIdentity", "is blank" if read else "is empty")
     return named
+
+
+def _caller(audit_ids: tuple[AuditId, ...]) -> Caller | AuthorRefused:
+    try:
+        return recognise(audit_ids)
+    except AuthorRefused as refusal:
+        return refusal
 
 
 def _header_of(body_child: etree._Element) -> etree._Element:
