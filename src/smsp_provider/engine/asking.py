@@ -96,10 +96,11 @@ def _ask(
         raise
     inquiry.exchanges.append(answer.exchange)
     admitted = admit(query, answer)
+    if answer.acknowledgement is Acknowledgement.REJECTED:
+        # Its details are of Spine's vocabulary of faults, not reasons of PDS that the code map could know.
+        raise Refused("acknowledgement AR")
     if isinstance(admitted, Declined):
         inquiry.declined.append(admitted.issues)
-    if answer.acknowledgement is Acknowledgement.REJECTED:
-        raise Refused("acknowledgement AR")
     if isinstance(admitted, Found) and admitted.record.is_sensitive:
         inquiry.sensitive = True
     return admitted
