@@ -541,7 +541,7 @@ def _break(*_: object, **__: object) -> None:
     ("where", "name", "said"),
     [
         (stages, "check_fields", "fault 2200"),
-        (stages, "recognise", "fault 2200"),
+        (stages, "read_request", "fault 2200"),
         (asking, "admit", "SMSP-9999"),
         (asking, "release", "SMSP-9999"),
         (pipeline, "build_response", "fault 2200"),
