@@ -281,11 +281,11 @@ def _children(pid: int) -> list[int]:
 
 
 def _kill_a_worker(provider: int) -> bool:
-    """Kill the youngest worker of a served provider: its listeners are its children, the workers are theirs."""
+    """Kill the oldest worker of a served provider, the one with the connections: the workers are its grandchildren."""
     workers = [worker for listener in _children(provider) for worker in _children(listener)]
     if len(workers) < 2:
         return False
-    os.kill(workers[-1], signal.SIGKILL)
+    os.kill(workers[0], signal.SIGKILL)
     return True
 
 
