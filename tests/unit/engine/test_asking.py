@@ -150,7 +150,7 @@ def test_acknowledgement_ar_is_a_refusal_of_our_message_with_its_traces_kept() -
         connector = Scripted(answer(record(), acknowledgement=Acknowledgement.REJECTED, issues=errors("1")))
         inquiry = fail(connector, Refused, request)
         assert inquiry.exchanges == [answer().exchange]
-        assert inquiry.declined == [errors("1")]
+        assert inquiry.declined == [], "its details are not reasons of PDS: the code map is not asked"
         assert not inquiry.sensitive
 
 
