@@ -6,6 +6,7 @@ log lines are its own fixed texts without their arguments, and an error page is 
 
 import socket
 import sys
+import time
 from http import HTTPStatus
 from typing import Final
 
@@ -18,6 +19,9 @@ from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 
 __all__ = ["BoundWorker", "operator_log"]
 
+_LONGEST_COURTESY: Final = 0.002
+"""Seconds that a worker with as many connections as threads waits before it takes another one."""
+
 _STATUS: Final = (
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
     (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
@@ -29,7 +33,15 @@ _STATUS: Final = (
 
 
 class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A thread worker that answers what is not HTTP with a bare status."""
+    """A thread worker that takes its share of the connections, and answers what is not HTTP with a bare status."""
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection, the later the more this worker has: the kernel would give one worker nearly all.
+
+        All workers wake up for a connection; who comes late finds it taken, which gunicorn expects.
+        """
+        time.sleep(_LONGEST_COURTESY * min(1.0, self.nr_conns / self.cfg.threads))
+        super().accept(listener)
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: BaseException) -> None:
         """Answer a request that could not be read; ``exc`` may quote it, so only its type is told."""
