@@ -63,10 +63,15 @@ def _read_request(request: bytes, schemas: Schemas) -> tuple[str, str]:
     message = payload[0]
     assert schemas.is_valid(SchemaName.DISTRIBUTION_ENVELOPE, envelope)
     assert schemas.is_valid(SchemaName.VERIFY_NHS_NUMBER_REQUEST, message)
-    born = message.find(f"{_V3}queryEvent/{_V3}Person.DateOfBirth/{_V3}value")
-    number = message.find(f"{_V3}queryEvent/{_V3}Person.NHSNumber/{_V3}value")
+    query = message.find(f"{_V3}queryEvent")
+    assert query is not None
+    born = query.find(f"{_V3}Person.DateOfBirth/{_V3}value")
+    number = query.find(f"{_V3}Person.NHSNumber/{_V3}value")
     assert born is not None
     assert number is not None
+    assert query.findtext(f"{_V3}Person.Name/{_V3}value/{_V3}family")
+    assert query.findtext(f"{_V3}Person.Name/{_V3}value/{_V3}given")
+    assert query.find(f"{_V3}Person.LocalIdentifier/{_V3}value") is None
     return number.get("extension", ""), born.get("value", "")
 
 
@@ -135,13 +140,32 @@ def _read_answer(answer: bytes) -> str:
     assert born.get("value")
     assert gender is not None
     assert gender.get("code")
+    assert patient.find(f"{_V3}confidentialityCode") is None
+    assert person.find(f"{_V3}deceasedTime") is None
     for name in person.iterfind(f"{_V3}name"):
         assert [name.get("use")] + [part.text for part in name]
+        assert _period(name.find(f"{_V3}validTime"))
     for address in patient.iterfind(f"{_V3}addr"):
         assert [address.get("use")] + [line.text for line in address]
+        assert _period(address.find(f"{_V3}useablePeriod"))
     for telecom in patient.iterfind(f"{_V3}telecom"):
         assert telecom.get("value")
+        assert telecom.get("use")
+        assert _period(telecom.find(f"{_V3}useablePeriod"))
+    for provision in person.iterfind(f"{_V3}playedOtherProviderPatient/{_V3}subjectOf/{_V3}patientCareProvision"):
+        code, practice = provision.find(f"{_V3}code"), provision.find(f"{_V3}performer/*/{_V3}id")
+        assert code is not None
+        assert code.get("code")
+        assert practice is not None
+        assert practice.get("extension")
+        assert _period(provision.find(f"{_V3}effectiveTime"))
     return number.get("extension", "")
+
+
+def _period(interval: etree._Element | None) -> list[str | None]:
+    """When something applies: without it nobody can tell which name or address is the current one."""
+    assert interval is not None
+    return [end.get("value") for end in interval]
 
 
 def _build_response(number: str, schemas: Schemas) -> bytes:
