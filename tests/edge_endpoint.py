@@ -51,7 +51,7 @@ class ReadingEndpoint:
             self.refused.append((exchange, error))
         fault = error if isinstance(error, ToolkitFault) else provider_failure("It broke", rule="WS-FDT-02")
         try:
-            related = find_message_id(read_soap(exchange.body))
+            related = find_message_id(read_soap(exchange.body).header_blocks)
         except ToolkitFault:
             related = None
         body = build_fault(fault, error_id=_ID, message_id=_ID, relates_to=related, endpoint_url=exchange.url)

@@ -33,7 +33,7 @@ from smsp_provider.storage.sqlite_replay import SqliteReplayMemory
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
-__all__ = ["Provider", "build_audit", "build_policy", "build_provider", "start_record"]
+__all__ = ["Provider", "build_audit", "build_policy", "build_provider", "service_paths", "start_record"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,17 @@ def build_policy(settings: Settings) -> EnginePolicy:
         organisations=_organisations(settings.spine),
         addressing=AddressingPolicy(frozenset(service.accepted_to) or None),
         envelope=EnvelopePolicy(_profiles(service.accepted_profiles), settings.limits.max_payload_bytes),
-        paths=ServicePaths(frozenset({settings.server.service_path}), settings.server.operation_path_prefix),
+        paths=service_paths(settings),
         clock_skew=timedelta(seconds=service.clock_skew_seconds),
         request_seconds=settings.limits.request_seconds,
         reject_repeats=service.replay_policy is ReplayPolicy.REJECT,
         confirm_trace=service.confirm_trace,
     )
+
+
+def service_paths(settings: Settings) -> ServicePaths:
+    """Where the services are."""
+    return ServicePaths(frozenset(settings.server.service_paths), settings.server.operation_path_prefix)
 
 
 def build_audit(settings: Settings, clock: Clock) -> SqliteAuditTrail:
@@ -113,13 +118,15 @@ def build_provider(
 def start_record(settings: Settings, clock: Clock) -> Start:
     """The audit record of a start: version, and digests of the settings and of the reference data (SMSP-AUDIT-008)."""
     effective = json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()
-    vocabulary = _vocabulary_file(settings)
+    files = [_vocabulary_file(settings)]
+    if settings.schemas.directory is not None:
+        files += sorted(settings.schemas.directory.rglob("*.xsd"))
     return Start(
         clock.now(),
         __version__,
         settings.environment.value,
         hashlib.sha256(effective).hexdigest(),
-        ((vocabulary.name, hashlib.sha256(vocabulary.read_bytes()).hexdigest()),),
+        tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files),
     )
 
 

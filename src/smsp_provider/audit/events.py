@@ -55,8 +55,8 @@ class RequestFacts(Masked):
 
     ``address`` is the network address of the peer, ``common_name`` the CN of its TLS certificate. ``message_id`` and
     ``tracking_id`` are as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's.
-    ``audit_ids`` are all ids of the audit identity, known kinds or not. ``signed`` tells of a verified signature,
-    ``repeated`` of a MessageID seen before, ``decoded`` of a payload that came in base64 or gzip.
+    ``audit_ids`` are all ids of the audit identity, known kinds or not. ``signed`` tells that a signature was
+    there, which is not checked, ``repeated`` of a MessageID seen before, ``decoded`` of a payload in base64 or gzip.
     """
 
     address: str

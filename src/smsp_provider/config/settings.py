@@ -49,6 +49,7 @@ class _Section(BaseModel):
 
 
 Seconds = Annotated[float, Field(gt=0)]
+_Path = Annotated[str, Field(pattern="^/")]
 Asid = Annotated[str, Field(pattern="^[0-9]{12}$")]
 """Spine wants twelve digits in an ASID (rule G06 of its validators)."""
 
@@ -74,8 +75,8 @@ class Server(_Section):
     public_url: str = Field(
         "", description="Scheme, host and port in WSDL addresses and faults; empty: as the caller addressed it."
     )
-    service_path: str = Field("/smsp/pds", description="The path that serves all five services.")
-    operation_path_prefix: str = Field(
+    service_paths: tuple[_Path, ...] = Field(("/smsp/pds",), description="Paths that serve all five services.")
+    operation_path_prefix: _Path = Field(
         "/interoperability.toolkit/HL7v3/", description="Before the operation name: one path for each service."
     )
     graceful_stop_seconds: Seconds = Field(30, description="How long a stopping worker may finish its requests.")
@@ -137,6 +138,13 @@ class SpineSettings(_Section):
             raise ValueError("http:// is for loopback addresses only")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not an http(s) URL")
+        return value
+
+    @field_validator("ods_to_asid")
+    @classmethod
+    def _one_asid_for_each_organisation(cls, value: dict[str, str]) -> dict[str, str]:
+        if len({code.strip().upper() for code in value}) != len(value):
+            raise ValueError("an organisation stands here twice: codes are compared without regard to case")
         return value
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,23 @@ from smsp_provider.domain.response_codes import PDSCodeMap, PDSCodeRow, Response
 
 __all__ = ["load_vocabulary"]
 
-_WireCode = Annotated[str, Field(pattern="^(SMSP|DEMOG)-[0-9]{4}$")]
+_WireCode = Literal[
+    "SMSP-0000",
+    "SMSP-0001",
+    "SMSP-0002",
+    "SMSP-0003",
+    "SMSP-0004",
+    "SMSP-0005",
+    "SMSP-9999",
+    "DEMOG-0001",
+    "DEMOG-0007",
+    "DEMOG-0017",
+    "DEMOG-0022",
+    "DEMOG-0040",
+    "DEMOG-0042",
+    "DEMOG-9999",
+]
+"""The published vocabulary (SMSP-ERR-002)."""
 
 
 class _Entry(BaseModel):
@@ -38,6 +54,7 @@ class _Row(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     response: dict[ResponseCode, _Entry]
+    truncated: _Entry | None = None
     pds: tuple[_Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -66,6 +83,7 @@ def load_vocabulary(file: Path) -> tuple[Vocabulary, PDSCodeMap]:
     vocabulary = Vocabulary(
         codes={name: entry.code for name, entry in read.response.items()},
         displays={name: entry.display for name, entry in read.response.items()},
+        truncated=read.truncated.code if read.truncated is not None else None,
     )
     rows = tuple(PDSCodeRow(row.answer, frozenset(row.codes), row.pattern) for row in read.pds)
     return vocabulary, PDSCodeMap(rows)

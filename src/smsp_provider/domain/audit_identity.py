@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from smsp_provider.domain.identifiers import ASID, OID, ODSCode
 from smsp_provider.domain.requests import InputInvalid
 
-__all__ = ["AccessMethod", "AuditId", "AuthorRefused", "Caller", "SpineAuthor", "recognise"]
+__all__ = ["AccessMethod", "AuditId", "AuthorRefused", "Caller", "SpineAuthor", "organisation_in", "recognise"]
 
 _TWELVE_DIGITS: Final = re.compile("[0-9]{12}")
 """What Spine's validators look for in the ids of people and systems (rule G06)."""
@@ -94,6 +94,12 @@ def recognise(ids: tuple[AuditId, ...]) -> Caller:
     elif has_local_tokens:
         method = AccessMethod.ATTENDED
     return Caller(method, ods_code, ASID(asid) if asid is not None else None, author)
+
+
+def organisation_in(ids: tuple[AuditId, ...]) -> ODSCode | None:
+    """The first organisation among audit ids, for the audit of a request that went no further."""
+    codes = (_read_identity(item.uri.strip())[0] for item in ids if item.type.strip() == OID.ITK_IDENTITY)
+    return next((code for code in codes if code is not None), None)
 
 
 def _one_organisation(values: set[_T]) -> _T | None:

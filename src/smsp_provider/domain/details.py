@@ -10,7 +10,7 @@ from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.matching import current_usual_name
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import PatientDetails, Repair, ResponseAddress, ResponseName, ResponseTelecom
-from smsp_provider.domain.person import Address, PatientRecord
+from smsp_provider.domain.person import Address, Name, PatientRecord, Practice, Telecom
 from smsp_provider.domain.telecom_value import is_schema_url
 
 __all__ = ["ComposedDetails", "UnusableRecord", "compose_details"]
@@ -50,8 +50,8 @@ def compose_details(record: PatientRecord, nhs_number: NHSNumber, today: HL7Date
     Raises:
         UnusableRecord: a date of birth or death that is there and is no date.
     """
-    repairs: list[Repair] = []
     open_record = not record.is_sensitive
+    repairs = _unreadable(record, location=open_record)
     details = PatientDetails(
         nhs_number=nhs_number,
         name=_name(record, today, repairs),
@@ -63,6 +63,16 @@ def compose_details(record: PatientRecord, nhs_number: NHSNumber, today: HL7Date
         practice=_practice(record, today, repairs) if open_record else None,
     )
     return ComposedDetails(details, tuple(repairs))
+
+
+def _unreadable(record: PatientRecord, *, location: bool) -> list[Repair]:
+    """The items that are never used because nobody can tell when they apply."""
+    items: list[tuple[str, Name | Address | Telecom | Practice]] = [("name", name) for name in record.names]
+    if location:
+        items += [("addr", address) for address in record.addresses]
+        items += [("telecom", telecom) for telecom in record.telecoms]
+        items += [("gPPractice", practice) for practice in record.practices]
+    return [Repair(field, "unreadable period, dropped") for field, item in items if not item.validity.readable]
 
 
 def _date(field: str, text: str | None) -> HL7Date | None:
@@ -82,9 +92,10 @@ def _name(record: PatientRecord, today: HL7Date, repairs: list[Repair]) -> Respo
     if name is None:
         return ResponseName(prefix=None, given=("",), family="")
     if sum("L" in other.use and other.validity.is_current(today) for other in record.names) > 1:
-        repairs.append(Repair("name", "several current usual names, first taken"))
+        repairs.append(Repair("name", "several current usual names, first taken", truncation=True))
     first, *further = name.given or ("",)
-    given = (first, " ".join(further)) if further else tuple(name.given)
+    joined = " ".join(part for part in further if part.strip())
+    given = (first, joined) if further else tuple(name.given)
     return ResponseName(name.prefix, given, name.family)
 
 
@@ -93,7 +104,7 @@ def _addresses(record: PatientRecord, today: HL7Date, repairs: list[Repair]) -> 
     for kind in _ADDRESS_KINDS:
         current = [a for a in record.addresses if kind in a.use and a.validity.is_current(today)]
         if len(current) > 1:
-            repairs.append(Repair(f"addr {kind}", "several current addresses, first taken"))
+            repairs.append(Repair(f"addr {kind}", "several current addresses, first taken", truncation=True))
         if current:
             chosen.append(_address(kind, current[0], repairs))
     return tuple(chosen)
@@ -132,7 +143,10 @@ def _gender(record: PatientRecord, repairs: list[Repair]) -> str | None:
 
 
 def _practice(record: PatientRecord, today: HL7Date, repairs: list[Repair]) -> str | None:
-    current = [p.ods_code.strip() for p in record.practices if p.validity.is_current(today) and p.ods_code.strip()]
-    if len(current) > 1:
-        repairs.append(Repair("gPPractice", "several current practices, first taken"))
-    return current[0] if current else None
+    current = [practice.ods_code.strip() for practice in record.practices if practice.validity.is_current(today)]
+    codes = [code for code in current if code]
+    if len(codes) < len(current):
+        repairs.append(Repair("gPPractice", "without a code, dropped"))
+    if len(codes) > 1:
+        repairs.append(Repair("gPPractice", "several current practices, first taken", truncation=True))
+    return codes[0] if codes else None

@@ -184,14 +184,18 @@ def release(request: ServiceRequest, steps: tuple[Step, ...], outcome: Outcome, 
     _check_details(final, steps, outcome)
     if isinstance(request, ByNumber):
         _check_path(request.nhs_number, steps)
-        _check_verified(request, final, steps, today)
+        _check_verified(request, final, today)
     else:
         traced = steps[0].answer
         if not isinstance(traced, Found) or not isinstance(steps[0].query, SimpleTrace | AdvancedTrace):
             raise GateRefusal("W4", "the search has no traced patient")
         check_traced(request, traced)
         _check_path(traced.nhs_number, steps[1:])
+        if any(isinstance(step.answer, Found) and step.answer.record.is_very_restricted for step in steps):
+            raise GateRefusal("W6", "nothing of the record may be compared")
         _check_searched(request, final)
+    _check_retrievals(steps)
+    _check_agreement(final, steps)
 
 
 def _code_for(request: ServiceRequest, final: Found) -> ResponseCode:
@@ -245,23 +249,42 @@ def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
         raise GateRefusal("W3", "the final record was not asked for by its own number")
 
 
-def _check_verified(request: ByNumber, final: Found, steps: tuple[Step, ...], today: HL7Date) -> None:
+def _check_retrievals(steps: tuple[Step, ...]) -> None:
+    """No retrieval says of a number that it was replaced and returns it all the same (W3)."""
+    for step in steps:
+        query, answer = step.query, step.answer
+        if (
+            isinstance(query, Retrieval)
+            and isinstance(answer, Found)
+            and answer.nhs_number == query.nhs_number
+            and answer.says_superseded
+        ):
+            raise GateRefusal("W3", "a number is said to be replaced and comes back itself")
+
+
+def _check_verified(request: ByNumber, final: Found, today: HL7Date) -> None:
     if verify(request, final.record, final.date_of_birth, today) is Verdict.NOT_VERIFIED:
         raise GateRefusal("W7", "the final record does not verify against the request")
+
+
+def _check_agreement(final: Found, steps: tuple[Step, ...]) -> None:
+    """All answers about the final number say the same of birth and death, as far as they say something (W7)."""
     for step in steps:
         answer = step.answer
-        if (
-            isinstance(answer, Found)
-            and answer.nhs_number == final.nhs_number
-            and answer.date_of_birth not in (None, final.date_of_birth)
-        ):
+        if not isinstance(answer, Found) or answer.nhs_number != final.nhs_number:
+            continue
+        if answer.date_of_birth not in (None, final.date_of_birth):
             raise GateRefusal("W7", "two answers about one number disagree on the date of birth")
+        if _day_of(answer.record.deceased_time) not in ("", _day_of(final.record.deceased_time)):
+            raise GateRefusal("W7", "two answers about one number disagree on the date of death")
+
+
+def _day_of(timestamp: str | None) -> str:
+    return (timestamp or "").strip()[:8]
 
 
 def _check_searched(request: BySearch, final: Found) -> None:
     record = final.record
-    if record.is_very_restricted:
-        raise GateRefusal("W6", "nothing of the final record may be compared")
     if final.date_of_birth is None or not final.date_of_birth.agrees_with(request.date_of_birth):
         raise GateRefusal("W5", "the final date of birth does not satisfy the search")
     if not name_agrees(request, record):

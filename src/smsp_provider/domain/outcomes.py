@@ -21,10 +21,14 @@ class Evidence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A safe repair of what PDS sent: ``field`` and ``action``, without the value (SMSP-ERR-006)."""
+    """A safe repair of what PDS sent: ``field`` and ``action``, without the value (SMSP-ERR-006).
+
+    ``truncation`` marks that one of several items was taken where the response has room for one.
+    """
 
     field: str
     action: str
+    truncation: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -86,6 +90,11 @@ class Outcome(Masked):
     name_contradiction: bool = False
     repairs: tuple[Repair, ...] = ()
     reason: str = ""
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether one of several items was taken somewhere: the vocabulary may have a code of its own for that."""
+        return any(repair.truncation for repair in self.repairs)
 
     @classmethod
     def without_data(cls, code: ResponseCode, reason: str = "") -> "Outcome":

@@ -158,6 +158,9 @@ def _name(field: str, text: str | None, *, wildcards: bool) -> str | None:
     name = _sent(text)
     if name is None:
         return None
+    if wildcards:
+        # A search asks Spine, which knows no doubled or outer blanks (rule P11): what is compared is what was asked.
+        name = " ".join(name.split())
     if len(name) > _MAX_NAME:
         _refuse(field, "has more than 35 characters")
     _check_wildcards(field, name.strip(), allowed=wildcards)

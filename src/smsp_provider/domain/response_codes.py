@@ -30,10 +30,20 @@ class ResponseCode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Wire codes and display texts of every :class:`ResponseCode`, as configured."""
+    """Wire codes and display texts of every :class:`ResponseCode`, as configured.
+
+    ``truncated`` takes the place of the code of success where one of several items was taken; None = it does not.
+    """
 
     codes: Mapping[ResponseCode, str]
     displays: Mapping[ResponseCode, str]
+    truncated: str | None = None
+
+    def wire_code(self, code: ResponseCode, *, truncated: bool = False) -> str:
+        """What is written for a code."""
+        if truncated and code is ResponseCode.SUCCESS and self.truncated is not None:
+            return self.truncated
+        return self.codes[code]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ reaches a procedure before the gate admitted it, and no outcome leaves that the 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from smsp_provider.domain.failures import QueryNotBuilt, Refused, SpineFailure
+from smsp_provider.domain.failures import QueryNotBuilt, Refused, SpineFailure, Unreadable
 from smsp_provider.domain.gate import AdmittedAnswer, Declined, Found, GateRefusal, Step, admit, release
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.requests import ByNumber, ServiceRequest
@@ -93,6 +93,9 @@ def _ask(
     except SpineFailure as failure:
         if failure.exchange is not None:
             inquiry.exchanges.append(failure.exchange)
+        if isinstance(failure, Unreadable):
+            # It may be another question's answer: what is still on its way on these connections is nobody's.
+            connector.close_idle()
         raise
     inquiry.exchanges.append(answer.exchange)
     admitted = admit(query, answer)

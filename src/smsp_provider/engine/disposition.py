@@ -50,7 +50,8 @@ def dispose(failure: Exception) -> Disposition:
         case Refused() if failure.codes and RETRYABLE_FAULT_CODES.issuperset(failure.codes):
             found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
         case Refused():
-            found = Disposition(ResponseCode.PROVIDER_FAILURE, failure.reason, alert=AlertKind.SPINE_REFUSED_US)
+            reason = " ".join((failure.reason, *failure.codes))
+            found = Disposition(ResponseCode.PROVIDER_FAILURE, reason, alert=AlertKind.SPINE_REFUSED_US)
         case NotSent() | SentNoAnswer():
             found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
         case Unreadable():

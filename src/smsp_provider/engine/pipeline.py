@@ -4,6 +4,7 @@ Business outcomes are response codes, technical errors are SOAP faults (SMSP-ERR
 durable in the audit trail, the answer is fault 2100 and carries nothing of a patient (anchors.md decision 5).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from smsp_provider.audit.events import Ending, EndingKind, FaultFacts, Intent, P
 from smsp_provider.audit.operator_events import Alert, AlertKind, InputRefused, Observer, RequestAnswered
 from smsp_provider.audit.trail import AuditTrail, AuditUnavailable
 from smsp_provider.domain.audit_identity import AuthorRefused
-from smsp_provider.domain.faults import ToolkitFault, provider_failure, try_again
+from smsp_provider.domain.faults import ErrorCode, ToolkitFault, provider_failure, try_again
 from smsp_provider.domain.gate import GateRefusal, Outgoing, check_outgoing
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import is_uuid
@@ -29,7 +30,7 @@ from smsp_provider.itk.read_back import read_back
 from smsp_provider.itk.response import ResponseIds, build_response
 from smsp_provider.services.procedure import Policy
 from smsp_provider.soap.addressing import find_message_id
-from smsp_provider.soap.envelope import read_soap
+from smsp_provider.soap.envelope import header_blocks_in
 from smsp_provider.soap.fault import build_fault
 from smsp_provider.xmlcore.schemas import Schemas
 
@@ -113,7 +114,7 @@ class Pipeline:
 
     def refuse(self, exchange: InboundExchange, error: Exception) -> Reply:
         """Turn a fault, or any other exception, into an audited fault reply; nothing is raised."""
-        message_id = _message_id_in(exchange.body)
+        message_id = find_message_id(header_blocks_in(exchange.body))
         ended = _Exchange(
             self._ids.new_uuid(),
             self._clock.monotonic(),
@@ -205,7 +206,7 @@ class Pipeline:
             outcome = Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, disposition.reason)
             document = self._written(received, request, outcome, message_id)
         inquiry = exchange.inquiry
-        wire_code = self._policy.vocabulary.codes[outcome.code]
+        wire_code = self._policy.vocabulary.wire_code(outcome.code, truncated=outcome.is_truncated)
         self._audit.close(
             Ending(
                 exchange.exchange_id,
@@ -229,8 +230,7 @@ class Pipeline:
                 ),
             )
         )
-        if inquiry.sensitive:
-            self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
+        self._tell_of_sensitivity(exchange)
         unmapped = tuple(code for issues in inquiry.declined for code in self._policy.code_map.unmapped(issues))
         if unmapped:
             self._observer.notify(
@@ -261,10 +261,12 @@ class Pipeline:
                     reason=reason or fault.text,
                     reply_message_id=message_id,
                     spine=tuple(inquiry.exchanges),
+                    patient=PatientFacts(sensitive=inquiry.sensitive),
                 )
             )
         except AuditUnavailable as unavailable:
             return self._unrecorded(exchange, unavailable)
+        self._tell_of_sensitivity(exchange)
         if kind is EndingKind.CRASHED:
             self._alert(AlertKind.UNEXPECTED_FAILURE, exchange, fault.diagnostic)
         return self._faulted(exchange, fault, error_id, message_id)
@@ -272,6 +274,7 @@ class Pipeline:
     def _unrecorded(self, exchange: _Exchange, unavailable: AuditUnavailable) -> Reply:
         """Nothing is answered that is not on record: fault 2100, and the operator is told."""
         self._alert(AlertKind.AUDIT_UNAVAILABLE, exchange, unavailable.reason)
+        self._tell_of_sensitivity(exchange)
         fault = try_again(
             "The service is not available at the moment, try again later",
             rule="SMSP-AUDIT-001",
@@ -279,7 +282,14 @@ class Pipeline:
         )
         return self._faulted(exchange, fault, self._ids.new_uuid(), self._ids.new_uuid())
 
+    def _tell_of_sensitivity(self, exchange: _Exchange) -> None:
+        """The attempt counts, whatever came of it (IG-ALERT-2.26)."""
+        if exchange.inquiry.sensitive:
+            self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
+
     def _faulted(self, exchange: _Exchange, fault: ToolkitFault, error_id: str, message_id: str) -> Reply:
+        if fault.error_code is ErrorCode.TRY_AGAIN:
+            self._allow_again(exchange)
         body = build_fault(
             fault,
             error_id=error_id,
@@ -331,6 +341,13 @@ class Pipeline:
                 raise try_again("The service is busy, try again later", rule="WS-ADR-01") from None
             return False
 
+    def _allow_again(self, exchange: _Exchange) -> None:
+        """Who is told to try again may send the same message again, also where repeats are rejected."""
+        username, message_id = exchange.facts.username, exchange.message_id
+        if self._policy.reject_repeats and username is not None and message_id is not None:
+            with suppress(ReplayUnavailable):
+                self._replay.forget(username, message_id)
+
     def _elapsed_ms(self, exchange: _Exchange) -> int:
         return round((self._clock.monotonic() - exchange.started) * _MILLISECONDS)
 
@@ -358,11 +375,3 @@ def _broken(crash: Exception) -> ToolkitFault:
     return provider_failure(
         "The service failed to process the message", rule="WS-FDT-02", diagnostic=f"Unexpected {type(crash).__name__}."
     )
-
-
-def _message_id_in(body: bytes) -> str | None:
-    """The request's MessageID for RelatesTo, where the message is sound enough to have one."""
-    try:
-        return find_message_id(read_soap(body))
-    except ToolkitFault:
-        return None

@@ -78,6 +78,14 @@ class ReplayUnavailable(Exception):
 class ReplayMemory(Protocol):
     """Remembers MessageIDs for the replay window."""
 
+    def forget(self, caller: str, message_id: str) -> None:
+        """Take back a registration: the message was not acted on, and its sender is asked to send it again.
+
+        Raises:
+            ReplayUnavailable: it could not be taken back.
+        """
+        ...
+
     def is_repeat(self, caller: str, message_id: str, at: datetime) -> bool:
         """Register that ``caller`` used this MessageID, and tell whether it had within the window: one atomic step.
 

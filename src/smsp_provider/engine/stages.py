@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smsp_provider.audit.events import RequestFacts
-from smsp_provider.domain.audit_identity import Caller
+from smsp_provider.domain.audit_identity import Caller, organisation_in
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
@@ -19,12 +19,12 @@ from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import SpineSender
-from smsp_provider.itk.distribution import Distribution, read_distribution
+from smsp_provider.itk.distribution import Distribution, peek_identity, read_distribution
 from smsp_provider.itk.request import read_request
 from smsp_provider.itk.services import select_service
 from smsp_provider.soap.addressing import Addressing, read_addressing
 from smsp_provider.soap.envelope import SoapMessage, check_must_understand, read_soap
-from smsp_provider.soap.security import SecurityFacts, SecurityPolicy, UsernamePolicy, check_security
+from smsp_provider.soap.security import SecurityFacts, SecurityPolicy, UsernamePolicy, check_security, find_username
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = ["Received", "Stopped", "Understood", "receive", "understand"]
@@ -105,27 +105,33 @@ class _Learnt:
     repeated: bool = False
     distribution: Distribution | None = None
     request: ServiceRequest | None = None
-    caller: Caller | None = None
 
     def facts(self) -> RequestFacts:
-        received, security, distribution, caller = self.received, self.security, self.distribution, self.caller
+        received, security, distribution = self.received, self.security, self.distribution
         peer, addressing = received.exchange.peer, received.addressing
+        caller = distribution.caller if distribution is not None else None
+        tracking_id, audit_ids = (
+            (distribution.tracking_id, distribution.audit_ids)
+            if distribution is not None
+            else peek_identity(received.message.body_child)
+        )
         return RequestFacts(
             address=peer.address,
-            username=security.username if security is not None else None,
+            username=security.username if security is not None else find_username(received.message),
             common_name=peer.common_name,
             service=received.service,
             action=addressing.action,
             message_id=addressing.message_id,
-            tracking_id=distribution.tracking_id if distribution is not None else None,
-            audit_ids=distribution.audit_ids if distribution is not None else (),
-            method=caller.method if caller is not None else None,
-            ods_code=caller.ods_code if caller is not None else None,
+            tracking_id=tracking_id,
+            audit_ids=audit_ids,
+            method=caller.method if isinstance(caller, Caller) else None,
+            ods_code=caller.ods_code if isinstance(caller, Caller) else organisation_in(audit_ids),
             sender_address=distribution.sender_address if distribution is not None else None,
             from_address=addressing.sender,
             nhs_number=self.request.nhs_number if isinstance(self.request, ByNumber) else None,
             signed=security is not None and security.signed,
             repeated=self.repeated,
+            decoded=distribution is not None and distribution.decoded,
         )
 
 
@@ -148,6 +154,6 @@ def _understand(
     learnt.distribution = read_distribution(received.message.body_child, addressing.action, schemas, policy.envelope)
     fields = read_request(received.service, learnt.distribution.require_payload(), schemas)
     learnt.request = check_fields(received.service, fields, today)
-    learnt.caller = learnt.distribution.require_caller()
-    asid = policy.organisations.asid_for(learnt.caller)
-    return Understood(learnt.facts(), learnt.request, SpineSender(asid, learnt.caller.author))
+    caller = learnt.distribution.require_caller()
+    asid = policy.organisations.asid_for(caller)
+    return Understood(learnt.facts(), learnt.request, SpineSender(asid, caller.author))

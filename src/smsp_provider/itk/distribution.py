@@ -13,6 +13,7 @@ So a fault always comes before a business answer, but for the audit identity.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Final, NoReturn
 
@@ -30,7 +31,7 @@ from smsp_provider.xmlcore.names import ITK
 from smsp_provider.xmlcore.read import XML_SPACE, only_child
 from smsp_provider.xmlcore.schemas import SchemaName, Schemas
 
-__all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "read_audit_ids", "read_distribution"]
+__all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "peek_identity", "read_audit_ids", "read_distribution"]
 
 _ENVELOPE: Final = f"{{{ITK}}}DistributionEnvelope"
 _HEADER: Final = f"{{{ITK}}}header"
@@ -70,7 +71,8 @@ class EnvelopePolicy:
 class Distribution(Masked):
     """What a distribution envelope says. Either ``payload`` or ``payload_problem`` is set, never both.
 
-    ``caller`` is whom the audit identity names, or why they may not be named to Spine.
+    ``decoded`` tells that the payload came in base64 or gzip; ``caller`` is whom the audit identity names, or why they
+    may not be named to Spine.
     """
 
     service: Service
@@ -80,6 +82,7 @@ class Distribution(Masked):
     sender_address: str | None
     payload: etree._Element | None
     payload_problem: InputInvalid | None
+    decoded: bool
 
     def require_caller(self) -> Caller:
         """Who asks.
@@ -140,7 +143,18 @@ def read_distribution(
         sender_address=_sender(header),
         payload=None if isinstance(content, InputInvalid) else content,
         payload_problem=problem,
+        decoded=base64 or compressed,
     )
+
+
+def peek_identity(body_child: etree._Element) -> tuple[str | None, tuple[AuditId, ...]]:
+    """Tracking id and audit ids of an envelope that was refused, as far as they are there: for the audit only."""
+    header = body_child.find(_HEADER)
+    if header is None:
+        return None, ()
+    ids = header.iterfind(f"{_AUDIT_IDENTITY}/{_ID}")
+    found = (AuditId(item.get("type", OID.ITK_IDENTITY).strip(), item.get("uri", "").strip()) for item in ids)
+    return header.get("trackingid"), tuple(islice(found, 2 * _MAX_AUDIT_IDS))
 
 
 def read_audit_ids(header: etree._Element) -> tuple[AuditId, ...]:

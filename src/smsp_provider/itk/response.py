@@ -107,7 +107,7 @@ def build_response(
             frame.to_root_id,
             ids.payload_id,
             frame.to_code,
-            attribute_text(vocabulary.codes[outcome.code]),
+            attribute_text(vocabulary.wire_code(outcome.code, truncated=outcome.is_truncated)),
             '"/>',
             _data(service, outcome, local_identifier),
             frame.closing,

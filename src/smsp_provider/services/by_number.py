@@ -120,6 +120,8 @@ def follow(asked: NHSNumber, policy: Policy) -> Generator[SpineQuery, AdmittedAn
         if not isinstance(answer, Found):
             raise GateRefusal("W11", "a retrieval found several patients")
         if answer.nhs_number == current:
+            if answer.says_superseded:
+                raise GateRefusal("W3", "a number is said to be replaced and comes back itself")
             return answer
         if not answer.replaces(current):
             raise GateRefusal("W3", "another number came back without proof that it replaces the one asked")

@@ -24,14 +24,17 @@ def answer_by_search(request: BySearch, policy: Policy) -> Procedure:
     if not isinstance(found, Found):
         return Outcome.without_data(ResponseCode.MULTIPLE_MATCHES, "more than one patient was traced")
     check_traced(request, found)
+    restricted = found.record.is_very_restricted
     wants_details = request.service is not Service.GET_NHS_NUMBER
     if wants_details or policy.confirm_trace:
         try:
             found = yield from follow(found.nhs_number, policy)
         except Unfollowable as end:
-            # A search finds living records only: one that its own retrieval declines contradicts the trace.
-            return Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, f"traced, then {end.outcome.reason}")
-    if found.record.is_very_restricted:
+            if end.outcome.code is ResponseCode.NOT_VERIFIED:
+                # Nobody asked for a number to be verified: PDS traced one that it says is replaced, and not by which.
+                return Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, f"traced, then {end.outcome.reason}")
+            return end.outcome
+    if restricted or found.record.is_very_restricted:
         return Outcome.without_data(ResponseCode.NOT_VERIFIED, "nothing of the record may be compared")
     return found_outcome(found, policy, code=ResponseCode.SUCCESS, evidence=Evidence.TRACE, wants_details=wants_details)
 

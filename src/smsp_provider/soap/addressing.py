@@ -47,12 +47,12 @@ class Addressing:
     sender: str | None
 
 
-def find_message_id(message: SoapMessage) -> str | None:
-    """The MessageID, for the RelatesTo of a fault, even where the rest of the header is wrong.
+def find_message_id(header_blocks: Iterable[etree._Element]) -> str | None:
+    """The MessageID, for the RelatesTo of a fault, even where the rest of the message is wrong.
 
     None where it is missing, doubled or no UUID: nothing else of a sender's text is ever sent back.
     """
-    found = [block for block in message.header_blocks if block.tag == _MESSAGE_ID]
+    found = [block for block in header_blocks if block.tag == _MESSAGE_ID]
     text = leaf_text(found[0]) if len(found) == 1 else ""
     return text if _UUID.fullmatch(text) else None
 

@@ -12,11 +12,19 @@ from smsp_provider.xmlcore.names import SOAP11, SOAP12, WSA, WSSE
 from smsp_provider.xmlcore.parse import MalformedXML, parse
 from smsp_provider.xmlcore.read import XML_SPACE
 
-__all__ = ["UNDERSTOOD_HEADERS", "SoapMessage", "check_must_understand", "read_soap"]
+__all__ = [
+    "UNDERSTOOD_HEADERS",
+    "SoapMessage",
+    "check_must_understand",
+    "header_blocks_in",
+    "is_soap_12",
+    "read_soap",
+]
 
 _ENVELOPE: Final = f"{{{SOAP11}}}Envelope"
 _ENVELOPE_12: Final = f"{{{SOAP12}}}Envelope"
 _HEADER: Final = f"{{{SOAP11}}}Header"
+_HEADER_12: Final = f"{{{SOAP12}}}Header"
 _BODY: Final = f"{{{SOAP11}}}Body"
 _FAULT: Final = f"{{{SOAP11}}}Fault"
 _MUST_UNDERSTAND: Final = f"{{{SOAP11}}}mustUnderstand"
@@ -34,6 +42,28 @@ class SoapMessage(Masked):
 
     header_blocks: tuple[etree._Element, ...]
     body_child: etree._Element
+
+
+def header_blocks_in(document: bytes) -> tuple[etree._Element, ...]:
+    """The header blocks of a message that may be refused for its body or its version: for the fault and the audit."""
+    root = _root_of(document)
+    if root is None or root.tag not in (_ENVELOPE, _ENVELOPE_12):
+        return ()
+    header = next((child for child in root if child.tag in (_HEADER, _HEADER_12)), None)
+    return () if header is None else tuple(header)
+
+
+def is_soap_12(document: bytes) -> bool:
+    """Whether the document is an envelope of SOAP 1.2, whatever media type it came with."""
+    root = _root_of(document)
+    return root is not None and root.tag == _ENVELOPE_12
+
+
+def _root_of(document: bytes) -> etree._Element | None:
+    try:
+        return parse(document)
+    except MalformedXML:
+        return None
 
 
 def read_soap(document: bytes) -> SoapMessage:

@@ -16,7 +16,7 @@ from smsp_provider.soap.envelope import SoapMessage
 from smsp_provider.xmlcore.names import WSSE, WSU, XMLDSIG
 from smsp_provider.xmlcore.read import leaf_text, only_child
 
-__all__ = ["SecurityFacts", "SecurityPolicy", "UsernamePolicy", "check_security"]
+__all__ = ["SecurityFacts", "SecurityPolicy", "UsernamePolicy", "check_security", "find_username"]
 
 _SECURITY: Final = f"{{{WSSE}}}Security"
 _TIMESTAMP: Final = f"{{{WSU}}}Timestamp"
@@ -83,6 +83,14 @@ def check_security(
         _refuse("wsse:Username", "is not the common name of the client certificate", rule="WS-SEC-07")
     signed = next(security.iterchildren(_SIGNATURE), None) is not None
     return SecurityFacts(username, created, expires, signed)
+
+
+def find_username(message: SoapMessage) -> str | None:
+    """The username that a message claims, checked or not: for the audit of one that was refused."""
+    for block in message.header_blocks:
+        if block.tag == _SECURITY:
+            return block.findtext(f"{_TOKEN}/{_USERNAME}")
+    return None
 
 
 def _one(parent: etree._Element, tag: str, name: str, *, rule: str) -> etree._Element:

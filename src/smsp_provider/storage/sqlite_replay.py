@@ -38,18 +38,24 @@ class SqliteReplayMemory:
 
     def is_repeat(self, caller: str, message_id: str, at: datetime) -> bool:
         """See :meth:`smsp_provider.engine.ports.ReplayMemory.is_repeat`; check and registration are one statement."""
-        key = blake2b(f"{caller}\n{bare_uuid(message_id)}".encode(), digest_size=16).digest()
         moment = at.timestamp()
+        registered = self._execute(_REGISTER, (_key(caller, message_id), moment, moment - self._window))
+        self._registered += 1
+        if self._registered % _FORGET_EVERY == 0:
+            self._execute("DELETE FROM used WHERE at < ?", (moment - self._window,))
+        return registered == 0
+
+    def forget(self, caller: str, message_id: str) -> None:
+        """See :meth:`smsp_provider.engine.ports.ReplayMemory.forget`."""
+        self._execute("DELETE FROM used WHERE key = ?", (_key(caller, message_id),))
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> int:
+        """Run one statement; returns how many rows it changed."""
         try:
             with self._guard:
-                connection = self._opened()
-                registered = connection.execute(_REGISTER, (key, moment, moment - self._window)).rowcount
-                self._registered += 1
-                if self._registered % _FORGET_EVERY == 0:
-                    connection.execute("DELETE FROM used WHERE at < ?", (moment - self._window,))
+                return self._opened().execute(statement, values).rowcount
         except (sqlite3.Error, OSError) as error:
             raise ReplayUnavailable(type(error).__name__) from None
-        return registered == 0
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._pid != os.getpid():
@@ -63,3 +69,7 @@ class SqliteReplayMemory:
             connection.execute("CREATE TABLE IF NOT EXISTS used (key BLOB PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID")
             self._connection, self._pid = connection, os.getpid()
         return self._connection
+
+
+def _key(caller: str, message_id: str) -> bytes:
+    return blake2b(f"{caller}\n{bare_uuid(message_id)}".encode(), digest_size=16).digest()

@@ -3,14 +3,14 @@
 from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.config.settings import Settings
-from smsp_provider.itk.services import SERVICES, ServicePaths
+from smsp_provider.itk.services import SERVICES
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
 from smsp_provider.web.server import Listener
 from smsp_provider.web.spyne_app import make_app
 from smsp_provider.web.tls import ServerTLS
-from smsp_provider.wiring import Provider, build_provider
+from smsp_provider.wiring import Provider, build_provider, service_paths
 from smsp_provider.xmlcore.resources import wsdl_file
 from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
 
@@ -29,7 +29,7 @@ def build_application(settings: Settings, observer: Observer) -> WSGIApplication
         _documents(settings, provider),
         observer,
         lambda: _is_writable(provider.audit),
-        EdgePolicy(_paths(settings), settings.limits.max_body_bytes, settings.server.public_url),
+        EdgePolicy(service_paths(settings), settings.limits.max_body_bytes, settings.server.public_url),
     )
     return make_app(edge)
 
@@ -44,10 +44,6 @@ def listeners(settings: Settings) -> dict[str, Listener]:
     if server.http is not None:
         found["http"] = Listener(server.http, None, server.workers, server.threads, server.graceful_stop_seconds)
     return found
-
-
-def _paths(settings: Settings) -> ServicePaths:
-    return ServicePaths(frozenset({settings.server.service_path}), settings.server.operation_path_prefix)
 
 
 def _documents(settings: Settings, provider: Provider) -> Documents:

@@ -17,6 +17,7 @@ from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, inva
 from smsp_provider.engine.endpoint import ReceivedRequest, SoapEndpoint
 from smsp_provider.engine.exchange import InboundExchange, Reply
 from smsp_provider.itk.services import ServicePaths
+from smsp_provider.soap.envelope import is_soap_12
 from smsp_provider.soap.fault import build_fault
 from smsp_provider.web.peer import peer_of
 
@@ -29,6 +30,7 @@ R = TypeVar("R", bound=ReceivedRequest)
 
 _HEALTH: Final = "/healthz"
 _READY: Final = "/readyz"
+_SOAP_11: Final = "text/xml"
 _SOAP_12: Final = "application/soap+xml"
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
@@ -139,7 +141,7 @@ class Edge(Generic[R]):
         body, refusal = b"", None
         try:
             body = self._body(environ)
-            _check_media_type(content_type)
+            _check_media_type(content_type, body)
         except ToolkitFault as fault:
             refusal = fault
         peer = peer_of(environ)
@@ -196,17 +198,17 @@ class Edge(Generic[R]):
         return Reply(fault.status, body)
 
 
-def _check_media_type(content_type: str) -> None:
-    """Only text/xml; SOAP 1.2's own type is told apart (transport.md, "A fault")."""
+def _check_media_type(content_type: str, body: bytes) -> None:
+    """Only text/xml; SOAP 1.2, by its type or its envelope, is told apart before (transport.md, "A fault")."""
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == _SOAP_12:
+    if media_type == _SOAP_12 or (media_type != _SOAP_11 and is_soap_12(body)):
         raise ToolkitFault(
             FaultCode.VERSION_MISMATCH,
             ErrorCode.INVALID_MESSAGE,
             "SOAP 1.2 is not supported, SOAP 1.1 is",
             rule="WS-FLT-01",
         )
-    if media_type != "text/xml":
+    if media_type != _SOAP_11:
         raise invalid_message("Content-Type is not text/xml", rule="WS-STD-01", status=415)
 
 

@@ -78,12 +78,12 @@ def test_the_first_of_several_usual_names_is_given_and_the_choice_recorded() -> 
         found = composed(record(names=names))
         assert found.details.name is not None
         assert found.details.name.family == family
-        assert found.repairs == (Repair("name", "several current usual names, first taken"),)
+        assert found.repairs == (Repair("name", "several current usual names, first taken", truncation=True),)
     alias = replace(second, use=("A",))
     assert composed(record(names=(alias, USUAL))) == composed(record())
     for validity in NOT_CURRENT:
         former = replace(second, validity=validity)
-        assert composed(record(names=(former, USUAL))) == composed(record())
+        assert details(record(names=(former, USUAL))) == details(record())
 
 
 def test_current_home_temporary_and_correspondence_addresses_are_given() -> None:
@@ -102,7 +102,19 @@ def test_other_former_and_future_addresses_are_not_given() -> None:
     not_current = [replace(HOME, validity=validity) for validity in NOT_CURRENT]
     found = composed(record(addresses=(*others, *not_current, replace(HOME, use=()))))
     assert found.details.addresses == ()
-    assert found.repairs == ()
+    assert found.repairs == (Repair("addr", "unreadable period, dropped"),)
+
+
+def test_an_item_whose_period_cannot_be_read_is_dropped_and_the_loss_recorded() -> None:
+    for field, held in (
+        ("name", record(names=(replace(USUAL, validity=UNREADABLE),))),
+        ("addr", record(addresses=(replace(HOME, validity=UNREADABLE),))),
+        ("telecom", record(telecoms=(Telecom(("H",), "tel:0113", UNREADABLE),))),
+        ("gPPractice", record(practices=(Practice("Z99999", UNREADABLE),))),
+    ):
+        assert composed(held).repairs == (Repair(field, "unreadable period, dropped"),)
+        location = () if field != "name" else (Repair("name", "unreadable period, dropped"),)
+        assert composed(replace(held, confidentiality=("S",))).repairs == location
 
 
 def test_an_address_runs_from_its_first_to_its_last_day() -> None:
@@ -128,7 +140,7 @@ def test_the_first_of_several_addresses_of_a_kind_is_given_and_the_choice_record
         for addresses, expected in (((first, second), "A"), ((second, first), "B")):
             found = composed(record(addresses=addresses))
             assert [address.postal_code for address in found.details.addresses] == [expected]
-            assert found.repairs == (Repair(f"addr {kind}", "several current addresses, first taken"),)
+            assert found.repairs == (Repair(f"addr {kind}", "several current addresses, first taken", truncation=True),)
         ended = replace(second, validity=ENDED)
         assert composed(record(addresses=(ended, first))).repairs == ()
 
@@ -195,7 +207,7 @@ def test_empty_telecoms_are_not_given() -> None:
 
 def test_telecoms_that_are_not_current_are_not_given() -> None:
     for validity in NOT_CURRENT:
-        assert telecoms(Telecom(("H",), "tel:01130000000", validity)) == []
+        assert details(record(telecoms=(Telecom(("H",), "tel:01130000000", validity),))).telecoms == ()
 
 
 @pytest.mark.rule("SMSP-ERR-006")
@@ -250,11 +262,13 @@ def test_the_current_practice_is_given_and_the_first_of_several() -> None:
     current, other = Practice(" Z99999 "), Practice("Z88888")
     assert details(record(practices=())).practice is None
     for validity in NOT_CURRENT:
-        assert composed(record(practices=(replace(other, validity=validity), current))) == composed(record())
-    assert composed(record(practices=(Practice("  "), current))) == composed(record())
+        assert composed(record(practices=(replace(other, validity=validity), current))).details == details(record())
+    blank = composed(record(practices=(Practice("  "), current)))
+    assert blank.details == details(record())
+    assert blank.repairs == (Repair("gPPractice", "without a code, dropped"),)
     found = composed(record(practices=(current, other)))
     assert found.details.practice == "Z99999"
-    assert found.repairs == (Repair("gPPractice", "several current practices, first taken"),)
+    assert found.repairs == (Repair("gPPractice", "several current practices, first taken", truncation=True),)
 
 
 @pytest.mark.rule("SMSP-PDS-006")

@@ -638,3 +638,31 @@ def test_w9_what_the_gate_admits_cannot_be_changed_or_added_to() -> None:
 def test_what_the_gate_admits_does_not_show_itself() -> None:
     for value in (found(record()), step(CHECK, record()), outgoing()):
         assert repr(value) == str(value) == f"<{type(value).__name__}>"
+
+
+def test_w7_answers_about_one_number_agree_on_the_date_of_death() -> None:
+    dead = record(deceased_time="20200102")
+    for other in (record(deceased_time="20200103"), record(deceased_time="2020010300")):
+        assert kept_back("W7", by_number(), (step(CHECK, other), step(Retrieval(A), dead)), SUCCESS_A)
+        assert kept_back("W7", by_search(), (step(TRACE, other), step(Retrieval(A), dead)), SUCCESS_A)
+        assert kept_back("W7", by_number(), (step(CHECK, other), step(Retrieval(A), record())), SUCCESS_A)
+    for other in (record(), record(deceased_time=""), record(deceased_time=" 2020010211 ")):
+        assert released(by_number(), (step(CHECK, other), step(Retrieval(A), dead)), SUCCESS_A)
+        assert released(by_search(), (step(TRACE, other), step(Retrieval(A), dead)), SUCCESS_A)
+
+
+def test_w3_a_retrieval_that_calls_its_own_number_replaced_is_refused() -> None:
+    for code in ("17", "24", "44"):
+        steps = (step(CHECK, record()), step(Retrieval(A), record(), code))
+        assert kept_back("W3", by_number(), steps, SUCCESS_A)
+
+
+def test_w6_a_very_restricted_trace_names_nobody_whatever_comes_after() -> None:
+    steps = (step(TRACE, record(confidentiality=("Y",))), step(Retrieval(A), record()))
+    assert kept_back("W6", by_search(), steps, SUCCESS_A)
+
+
+def test_a_declined_answer_on_the_way_says_nothing_about_the_patient() -> None:
+    declined = gate.Step(Retrieval(A), gate.Declined(()))
+    assert released(by_number(), (step(CHECK, record()), declined, step(Retrieval(A), record())), SUCCESS_A)
+    assert released(by_search(), (step(TRACE, record()), declined, step(Retrieval(A), record())), SUCCESS_A)

@@ -1,9 +1,10 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from core_samples import errors, warnings
-from smsp_provider.domain.response_codes import PDSCodeMap, PDSCodeRow, ResponseCode
+from smsp_provider.domain.response_codes import PDSCodeMap, PDSCodeRow, ResponseCode, Vocabulary
 from smsp_provider.domain.spine_answers import DetectedIssue
 
 CODE_MAP = PDSCodeMap(
@@ -58,6 +59,16 @@ def test_codes_are_compared_exactly() -> None:
         assert CODE_MAP.classify(errors(code)) is ResponseCode.SPINE_ERROR
 
 
-def test_what_no_row_knows_is_reported_errors_and_warnings_alike() -> None:
-    issues = (*errors("1", "75", "AT002"), *warnings("3"), DetectedIssue("50"))
-    assert CODE_MAP.unmapped(issues) == ("75", "3", "50")
+def test_what_no_row_knows_is_reported_of_the_reasons_that_count() -> None:
+    others = (*warnings("3"), DetectedIssue("50"))
+    assert CODE_MAP.unmapped((*errors("1", "75", "AT002"), *others)) == ("75",)
+    assert CODE_MAP.unmapped(others) == ("3", "50")
+
+
+def test_a_code_for_truncation_takes_the_place_of_that_of_success_only() -> None:
+    vocabulary = Vocabulary({code: code.value for code in ResponseCode}, {})
+    assert vocabulary.wire_code(ResponseCode.SUCCESS, truncated=True) == "success"
+    truncating = replace(vocabulary, truncated="cut")
+    assert truncating.wire_code(ResponseCode.SUCCESS, truncated=True) == "cut"
+    assert truncating.wire_code(ResponseCode.SUCCESS) == "success"
+    assert truncating.wire_code(ResponseCode.SUPERSEDED, truncated=True) == "superseded"

@@ -34,7 +34,7 @@ def test_a_fault_whose_codes_are_all_retryable_is_unreachable() -> None:
 def test_any_other_fault_means_our_request_was_wrong_and_raises_an_alert() -> None:
     for codes in (("101",), ("201",), ("300",), ("999",), ("200", "101"), ("",)):
         assert dispose(Refused("SOAP fault", codes)) == Disposition(
-            ResponseCode.PROVIDER_FAILURE, "SOAP fault", AlertKind.SPINE_REFUSED_US
+            ResponseCode.PROVIDER_FAILURE, " ".join(("SOAP fault", *codes)), AlertKind.SPINE_REFUSED_US
         )
 
 

@@ -184,9 +184,14 @@ def test_a_traced_number_that_the_retrieval_does_not_know_is_unusable() -> None:
 
 
 def test_a_retrieval_that_pds_refuses_names_nobody() -> None:
-    for code in ("17", "22", "44", "75"):
+    for code, expected in (
+        ("17", ResponseCode.ANSWER_UNUSABLE),
+        ("44", ResponseCode.ANSWER_UNUSABLE),
+        ("22", ResponseCode.INVALIDATED),
+        ("75", ResponseCode.SPINE_ERROR),
+    ):
         outcome, _ = answer_with(NUMBER, [answer(record()), refusal(code)])
-        assert shown(outcome) == (ResponseCode.ANSWER_UNUSABLE, None)
+        assert shown(outcome) == (expected, None)
 
 
 @pytest.mark.rule("SMSP-VAL-004")
@@ -214,6 +219,8 @@ def test_a_very_restricted_match_is_not_verified() -> None:
     hidden = PatientRecord((A.digits,), confidentiality=("Y",))
     for request in BOTH:
         outcome, _ = answer_with(request, [answer(hidden), answer(hidden)])
+        assert shown(outcome) == (ResponseCode.NOT_VERIFIED, None)
+        outcome, _ = answer_with(request, [answer(hidden), answer(record())])
         assert shown(outcome) == (ResponseCode.NOT_VERIFIED, None)
     outcome, _ = answer_with(NUMBER, [answer(hidden)], UNCONFIRMED)
     assert shown(outcome) == (ResponseCode.NOT_VERIFIED, None)

@@ -120,7 +120,7 @@ def test_the_first_breach_in_documented_order_is_reported() -> None:
 @pytest.mark.rule("WS-ADR-09")
 def test_a_message_id_is_found_even_where_the_header_is_wrong() -> None:
     def found(request: Request) -> str | None:
-        return find_message_id(read_soap(request.body()))
+        return find_message_id(read_soap(request.body()).header_blocks)
 
     assert found(replace(VALID, to=None, action=None)) == UUID
     assert found(replace(VALID, message_id=None)) is None

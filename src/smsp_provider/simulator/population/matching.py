@@ -130,9 +130,9 @@ def _unknown(book: Book) -> None:
             "cross_check": "AE 42",
             "retrieval": "AE 42",
             "verify": "DEMOG-0042",
-            "get_number": "SMSP-0002",
+            "get_number": "DEMOG-0042",
             "by_number": "DEMOG-0042",
-            "by_search": "SMSP-0002",
+            "by_search": "DEMOG-0042",
         },
     )
     person = book.person(132, "FRIZINGHALL", "LAVINIA", "2", "19710328", invalidated=True)
