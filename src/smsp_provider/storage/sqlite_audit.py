@@ -7,6 +7,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 import uuid
 import weakref
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ _OPEN_INTENTS: Final = (
     " SELECT exchange FROM record WHERE seq > ?1 AND writer = ?2 AND kind IN ('ending', 'closure')"
 )
 _UNENDED: Final = "SELECT id, token, after FROM writer WHERE id NOT IN (SELECT writer FROM writer_end)"
+
+_RETRY_SECONDS: Final = 0.0003
 
 Row = tuple[str, str | None, str, str]
 """kind, exchange, at, body."""
@@ -162,6 +165,22 @@ class SqliteAuditTrail:
                 raise
 
     def _insert(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Insert, waiting for the write lock of another process in short steps.
+
+        SQLite's own waiting grows to 100 ms a step, and misses the short gaps that a busy process leaves.
+        """
+        give_up = time.monotonic() + self._wait_s
+        while True:
+            try:
+                self._insert_at_once(connection, rows)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or connection.in_transaction or time.monotonic() > give_up:
+                    raise
+            else:
+                return
+            time.sleep(_RETRY_SECONDS)
+
+    def _insert_at_once(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         if len(rows) == 1:
             connection.execute(_INSERT, (self._writer, *rows[0]))
             return
@@ -174,7 +193,7 @@ class SqliteAuditTrail:
         with suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+        if not _is_busy(error):
             self._connection = None
             with suppress(sqlite3.Error):
                 connection.close()
@@ -188,6 +207,7 @@ class SqliteAuditTrail:
             connection = connect_writer(self._path, self._synchronous, wait_s=self._wait_s)
             try:
                 self._register(connection)
+                connection.execute("PRAGMA busy_timeout = 0")  # from here on _insert waits
             except BaseException:
                 connection.close()
                 raise
@@ -230,6 +250,11 @@ class SqliteAuditTrail:
             raise
         lock.discard()
         return len(closures)
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether another connection held a lock; nothing is wrong with the file or this connection then."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 _trails: "weakref.WeakSet[SqliteAuditTrail]" = weakref.WeakSet()
