@@ -1,7 +1,7 @@
 """The load generator: one thread, raw keep-alive sockets, a fixed count of requests, one outstanding on each socket.
 
-It runs in a process of its own (``python -m bench.load '{"port": ..., "connections": ..., "requests": ...}'``), takes
-as little of the machine as Python can, and writes its figures to standard output as JSON.
+It runs in a process of its own (``python -m bench.load '{"port": ..., "connections": ..., "requests": ...,
+"spread_s": ...}'``), takes as little of the machine as Python can, and writes its figures to standard output as JSON.
 """
 
 import json
@@ -47,17 +47,20 @@ class _Caller:
         return bytes(self._received) if len(body) == length else None
 
 
-def run(port: int, connections: int, requests: int) -> dict[str, Any]:
+def run(port: int, connections: int, requests: int, spread_s: float) -> dict[str, Any]:
     """Send ``requests`` after a warm-up of one on every connection.
+
+    The connections begin one after the other within ``spread_s`` seconds: callers who do not know of each other do not
+    call in step, and behind a constant delay those that began together would stay together.
 
     Returns requests a second over the whole, the latency of each in milliseconds (of one connection's turn, waiting in
     the server's queue included), how many were not answered with success, and the generator's own CPU seconds.
     """
     made, callers = _requests(requests + connections), [_Caller(port) for _ in range(connections)]
-    _exchange(callers, made[:connections], [])
+    _exchange(callers, made[:connections], [], 0.0)
     latencies: list[float] = []
     used, began = _cpu_seconds(), time.perf_counter()
-    failed = _exchange(callers, made[connections:], latencies)
+    failed = _exchange(callers, made[connections:], latencies, spread_s)
     seconds = time.perf_counter() - began
     cpu = _cpu_seconds() - used
     for caller in callers:
@@ -65,7 +68,7 @@ def run(port: int, connections: int, requests: int) -> dict[str, Any]:
     return {"per_s": requests / seconds, "latencies_ms": latencies, "failed": failed, "cpu_seconds": cpu}
 
 
-def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[float]) -> int:
+def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[float], spread_s: float) -> int:
     """Keep every connection busy until all requests are answered; returns how many without success."""
     failed = 0
     waiting = iter(requests)
@@ -73,6 +76,7 @@ def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[flo
         for caller, request in zip(callers, waiting, strict=False):
             selector.register(caller.socket, selectors.EVENT_READ, caller)
             caller.send(request)
+            time.sleep(spread_s / len(callers))
         while selector.get_map():
             ready = selector.select(_STALLED_SECONDS)
             if not ready:

@@ -85,9 +85,9 @@ def resident_kb(pid: int | str, line: str = "VmRSS") -> int:
     return next(int(text.split()[1]) for text in status if text.startswith(f"{line}:"))
 
 
-def loaded(port: int, *, connections: int, requests: int) -> dict[str, Any]:
+def loaded(port: int, *, connections: int, requests: int, spread_s: float = 0.0) -> dict[str, Any]:
     """Put load on a server from a process of its own; see :mod:`bench.load` for the figures."""
-    options = json.dumps({"port": port, "connections": connections, "requests": requests})
+    options = json.dumps({"port": port, "connections": connections, "requests": requests, "spread_s": spread_s})
     finished = subprocess.run([sys.executable, "-m", "bench.load", options], stdout=subprocess.PIPE, check=True)
     figures: dict[str, Any] = json.loads(finished.stdout)
     return figures

@@ -51,7 +51,7 @@ def _in_flight(spine: Server, provider: Server, connections: int, rounds: int) -
     # Connections to Spine are made, threads started and caches filled before anything counts.
     loaded(provider.port, connections=connections, requests=connections)
     before = provider.cpu_seconds(), spine.cpu_seconds()
-    figures = loaded(provider.port, connections=connections, requests=requests)
+    figures = loaded(provider.port, connections=connections, requests=requests, spread_s=_DELAY)
     mine, theirs = provider.cpu_seconds() - before[0], spine.cpu_seconds() - before[1]
     if figures["failed"]:
         raise RuntimeError(f"{figures['failed']} requests failed")
