@@ -206,3 +206,18 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
         load_settings(tmp_path / "missing.toml")
     with pytest.raises(tomllib.TOMLDecodeError):
         load(tmp_path, "[server")
+
+
+@pytest.mark.rule("SMSP-IG-003")
+def test_an_organisation_stands_once_whatever_the_case_of_its_code(tmp_path: Path) -> None:
+    twice = '[spine.ods_to_asid]\nx26 = "200000000205"\nX26 = "200000000206"\n'
+    assert "stands here twice" in refused(tmp_path, SANDBOX + twice)
+    once = load(tmp_path, SANDBOX + '[spine.ods_to_asid]\nx26 = "200000000205"\n')
+    assert once.spine.ods_to_asid == {"x26": "200000000205"}
+
+
+def test_an_asid_has_twelve_digits_and_a_path_begins_with_a_slash(tmp_path: Path) -> None:
+    for asid in ("20000000020", "x200000000205", "2000000002055"):
+        assert "pds_asid" in refused(tmp_path, changed(SANDBOX, '"999999999998"', f'"{asid}"'))
+    paths = changed(SANDBOX, 'http = "127.0.0.1:8080"', 'http = "127.0.0.1:8080"\nservice_paths = ["/a", "b"]')
+    assert "service_paths" in refused(tmp_path, paths)

@@ -97,7 +97,7 @@ def test_one_wire_code_for_two_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_wire_codes_have_the_form_of_the_published_ones(tmp_path: Path) -> None:
-    for code in ("DEMOG-40", "demog-0040", "XXXX-0040", "DEMOG-0040 ", "DEMOG-00401", ""):
+    for code in ("DEMOG-1234", "DEMOG-40", "demog-0040", "XXXX-0040", "DEMOG-0040 ", "DEMOG-00401", ""):
         assert "response.not_verified.code" in refused(changed(tmp_path, '"DEMOG-0040"', f'"{code}"'))
 
 
@@ -138,3 +138,11 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
     broken.write_text("[response", encoding="utf-8")
     with pytest.raises(tomllib.TOMLDecodeError):
         load_vocabulary(broken)
+
+
+def test_a_code_for_truncated_answers_may_be_configured(tmp_path: Path) -> None:
+    vocabulary, _ = load_vocabulary(SHIPPED)
+    assert vocabulary.truncated is None
+    entry = 'truncated = { code = "SMSP-0002", display = "cut" }\n[response]'
+    vocabulary, _ = load_vocabulary(changed(tmp_path, "[response]", entry))
+    assert vocabulary.wire_code(ResponseCode.SUCCESS, truncated=True) == "SMSP-0002"

@@ -19,7 +19,7 @@ from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange, Reply
 from smsp_provider.web import spyne_app, wsgi
 from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
-from smsp_provider.xmlcore.names import ITK, SOAP11, WSA
+from smsp_provider.xmlcore.names import ITK, SOAP11, SOAP12, WSA
 
 SERVICE_PATH = "/smsp/pds"
 PREFIX = "/interoperability.toolkit/HL7v3/"
@@ -395,6 +395,15 @@ def test_a_broken_document_is_a_fault_with_new_ids(adapter: Adapter) -> None:
     assert [answer.status for answer in answers] == [500, 500]
     ids = {element.text for answer in answers for element in etree.fromstring(answer.body).iter(f"{{{ITK}}}ErrorID")}
     assert len(ids) == 2
+
+
+@pytest.mark.rule("WS-FLT-01")
+@pytest.mark.parametrize("content_type", ["application/soap+xml", "application/xml", "text/plain", ""])
+def test_a_soap_12_envelope_is_a_version_mismatch_whatever_its_media_type(adapter: Adapter, content_type: str) -> None:
+    body = request_for(Service.GET_NHS_NUMBER).body().replace(SOAP11.encode(), SOAP12.encode())
+    answer = _client(adapter, ReadingEndpoint()).post(body, CONTENT_TYPE=content_type)
+    assert answer.status == 500
+    assert b"soap:VersionMismatch" in answer.body
 
 
 def test_nothing_of_a_message_outlives_its_request(adapter: Adapter) -> None:
