@@ -4,6 +4,7 @@ Both WSGI adapters share this, so that they differ in nothing a caller can see. 
 "A fault", the paragraph "Below SOAP", and serving.md section 1.
 """
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Iterable
@@ -32,7 +33,8 @@ _HEALTH: Final = "/healthz"
 _READY: Final = "/readyz"
 _SOAP_11: Final = "text/xml"
 _SOAP_12: Final = "application/soap+xml"
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[(?P<literal>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?")
+_MAX_PORT: Final = 65_535
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _TEXT: Final = "text/plain; charset=utf-8"
 _XML: Final = "text/xml; charset=utf-8"
@@ -172,13 +174,16 @@ class Edge(Generic[R]):
         body = _read(environ["wsgi.input"], wanted)  # type: ignore[arg-type]  # WSGI promises a file object
         if len(body) > limit:
             raise _too_large()
+        if declared and len(body) < wanted:
+            # Some servers give the bytes that came before the connection was cut; half a message is never processed.
+            raise _cut_short()
         return body
 
     def _url(self, environ: Environ, path: str, *, over_tls: bool) -> str:
         if self.policy.public_url:
             return self.policy.public_url.rstrip("/") + path
         host = str(environ.get("HTTP_HOST", ""))
-        if _HOST.fullmatch(host) is None:
+        if not _is_host(host):
             host = f"{environ.get('SERVER_NAME', 'localhost')}:{environ.get('SERVER_PORT', '80')}"
         return f"{'https' if over_tls else 'http'}://{host}{path}"
 
@@ -220,8 +225,26 @@ def _read(stream: _Input, wanted: int) -> bytes:
             parts.append(part)
             missing -= len(part)
     except Exception:  # noqa: BLE001 - each server has its own exceptions for a connection cut or a bad chunk
-        raise invalid_message("the message could not be read to its end", rule="WS-STD-01", status=400) from None
+        raise _cut_short() from None
     return b"".join(parts)
+
+
+def _is_host(text: str) -> bool:
+    """Whether a Host header can stand in a URL that is parsed again: the pattern alone lets ``[::::]`` through."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found["port"] or 0) > _MAX_PORT:
+        return False
+    if found["literal"] is None:
+        return True
+    try:
+        ipaddress.IPv6Address(found["literal"])
+    except ValueError:
+        return False
+    return True
+
+
+def _cut_short() -> ToolkitFault:
+    return invalid_message("the message could not be read to its end", rule="WS-STD-01", status=400)
 
 
 def _too_large() -> ToolkitFault:
