@@ -41,6 +41,7 @@ def check_files(settings: Settings) -> None:
         _usable("spine.ca", lambda: _authorities(ca))
         _usable("spine.certificate, spine.key", lambda: _key_pair(*pair))
         _usable("spine", lambda: client_context(ClientTLS(ca, *pair)))
+    _usable("audit.database", lambda: _no_directory(settings.audit.database))
     _usable("schemas.directory", lambda: Schemas(settings.schemas.directory))
     _usable("vocabulary, service.accepted_profiles", lambda: build_policy(settings))
 
@@ -57,6 +58,8 @@ def _usable(name: str, load: Callable[[], object]) -> None:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise UnusableConfiguration(f"{name}: {place + ': ' if place else ''}{first['msg']}") from None
+    except RecursionError:
+        raise UnusableConfiguration(f"{name}: a file is nested too deeply") from None
     except (SchemaPackError, tomllib.TOMLDecodeError, ValueError) as error:
         raise UnusableConfiguration(f"{name}: {error}") from None
 
@@ -81,6 +84,11 @@ def _readable(file: Path) -> None:
     """OpenSSL does not say which of two files is missing."""
     with file.open("rb"):
         pass
+
+
+def _no_directory(file: Path) -> None:
+    if file.is_dir():
+        raise ValueError("it is a directory, not a file")
 
 
 def expiring_certificates(settings: Settings) -> Iterator[str]:

@@ -52,6 +52,9 @@ def read_settings(file: Path) -> Settings:
         raise UnusableConfiguration(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UnusableConfiguration(f"{file}: is not TOML: {error}") from None
+    except RecursionError:
+        # The parsers of TOML and JSON go down one call a level.
+        raise UnusableConfiguration(f"{file}: the settings or a variable of them are nested too deeply") from None
     except ValidationError as error:
         raise UnusableConfiguration(f"{file}: the settings cannot be used\n{_explained(error)}") from None
     except ValueError as error:

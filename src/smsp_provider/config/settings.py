@@ -5,10 +5,11 @@ Relaxed values are refused where ``environment`` is ``live``. The reference page
 """
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Self
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -45,7 +46,57 @@ class ReplayPolicy(StrEnum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+_URL_CHARACTERS: Final = re.compile(r"[!-~]+")
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_MAX_PORT: Final = 65_535
+_WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+
+
+def _http_url(value: str) -> SplitResult:
+    """The parts of an http(s) URL that a client can connect to.
+
+    The texts never repeat the value: somebody may have put a password into it.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    # Before it is split: urlsplit removes tabs and line ends without a word, and the client would not.
+    if _URL_CHARACTERS.fullmatch(value) is None:
+        raise ValueError("not an http(s) URL")
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("not an http(s) URL: its host or its port is none") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("not an http(s) URL")
+    if "@" in parts.netloc:
+        raise ValueError("a URL with a user name or a password is not supported")
+    if port == 0 or (":" not in host and _HOST_NAME.fullmatch(host) is None):
+        raise ValueError("not an http(s) URL: its host or its port is none")
+    return parts
+
+
+def _has_control_character(text: str) -> bool:
+    return not text.isprintable()
+
+
+def _split_bind(value: str) -> tuple[str, int]:
+    """Host and port of an address to listen on.
+
+    Raises:
+        ValueError: there is no port in it, or none that exists.
+    """
+    host, _, port = value.rpartition(":")
+    if _PORT.fullmatch(port) is None or int(port) > _MAX_PORT:
+        raise ValueError("the address to listen on needs a port")
+    if _has_control_character(host):
+        raise ValueError("the address to listen on holds a control character")
+    return host.strip("[]"), int(port)
 
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -62,6 +113,12 @@ class HTTPSListener(_Section):
     key: Path = Field(description="PEM file of its private key.")
     client_ca: Path = Field(description="PEM file of the authorities that callers' certificates must chain to.")
 
+    @field_validator("bind")
+    @classmethod
+    def _with_a_port(cls, value: str) -> str:
+        _split_bind(value)
+        return value
+
 
 class Server(_Section):
     """Where callers reach the provider."""
@@ -70,8 +127,10 @@ class Server(_Section):
         None, description="Loopback address and port for plain HTTP (local use only); none when unset."
     )
     https: HTTPSListener | None = Field(None, description="The mutual TLS listener; none when unset.")
-    workers: int = Field(2, ge=1, description="Worker processes of each listener.")
-    threads: int = Field(64, ge=1, description="Threads of each worker: requests that can wait for Spine at once.")
+    workers: int = Field(2, ge=1, le=1024, description="Worker processes of each listener.")
+    threads: int = Field(
+        64, ge=1, le=4096, description="Threads of each worker: requests that can wait for Spine at once."
+    )
     public_url: str = Field(
         "", description="Scheme, host and port in WSDL addresses and faults; empty: as the caller addressed it."
     )
@@ -79,16 +138,47 @@ class Server(_Section):
     operation_path_prefix: _Path = Field(
         "/interoperability.toolkit/HL7v3/", description="Before the operation name: one path for each service."
     )
-    graceful_stop_seconds: Seconds = Field(30, description="How long a stopping worker may finish its requests.")
+    graceful_stop_seconds: Seconds = Field(
+        30, le=3600, description="How long a stopping worker may finish its requests."
+    )
 
     @field_validator("http")
     @classmethod
     def _loopback_only(cls, value: str | None) -> str | None:
         if value is not None:
-            host = value.rpartition(":")[0].strip("[]")
-            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            host, _ = _split_bind(value)
+            if host != "localhost" and not _is_loopback(host):
                 raise ValueError("plain HTTP is for loopback addresses only")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _scheme_host_and_port(cls, value: str) -> str:
+        # The path of each service is put behind it, so it must end where a path begins.
+        if value:
+            parts = _http_url(value)
+            if parts.path.strip("/") or parts.query or parts.fragment:
+                raise ValueError("only scheme, host and port: paths have settings of their own")
+        return value
+
+    @model_validator(mode="after")
+    def _two_addresses(self) -> Self:
+        if self.http is not None and self.https is not None:
+            plain, plain_port = _split_bind(self.http)
+            secure, port = _split_bind(self.https.bind)
+            loopback = {"localhost", "127.0.0.1"}
+            same = plain == secure or secure in _WILDCARDS or {plain, secure} == loopback
+            # Port 0 is a free port for each.
+            if port and port == plain_port and same:
+                raise ValueError("http and https cannot listen on the same address and port")
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class ServiceSettings(_Section):
@@ -97,8 +187,8 @@ class ServiceSettings(_Section):
     accepted_to: tuple[str, ...] = Field(
         (), description="Addresses accepted in wsa:To; empty accepts any, which is warned of in live."
     )
-    clock_skew_seconds: float = Field(300, ge=0, description="How far ahead a caller's clock may be.")
-    replay_window_seconds: Seconds = Field(900, description="How long a MessageID counts as used.")
+    clock_skew_seconds: float = Field(300, ge=0, le=86_400, description="How far ahead a caller's clock may be.")
+    replay_window_seconds: Seconds = Field(900, le=2_592_000, description="How long a MessageID counts as used.")
     replay_policy: ReplayPolicy = Field(
         ReplayPolicy.ANSWER, description="answer: mark the repeat in the audit; reject: fault 1000."
     )
@@ -126,18 +216,27 @@ class SpineSettings(_Section):
     default_asid: Asid | None = Field(
         None, description="ASID for organisations without an entry; sandbox and test only, refused in live."
     )
-    max_in_flight: int = Field(128, ge=1, description="Queries that may be under way at once, for each worker.")
-    connect_seconds: Seconds = Field(5, description="Longest wait for a connection, within the request's deadline.")
-    max_answer_bytes: int = Field(1_000_000, ge=10_000, description="Largest answer that is read.")
+    max_in_flight: int = Field(
+        128, ge=1, le=10_000, description="Queries that may be under way at once, for each worker."
+    )
+    connect_seconds: Seconds = Field(
+        5, le=600, description="Longest wait for a connection, within the request's deadline."
+    )
+    max_answer_bytes: int = Field(1_000_000, ge=10_000, le=100_000_000, description="Largest answer that is read.")
 
     @field_validator("endpoint")
     @classmethod
     def _secure_or_local(cls, value: str) -> str:
-        parts = urlsplit(value)
+        parts = _http_url(value)
         if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError("http:// is for loopback addresses only")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("not an http(s) URL")
+        return value
+
+    @field_validator("own_address")
+    @classmethod
+    def _can_stand_in_a_message(cls, value: str) -> str:
+        if _has_control_character(value):
+            raise ValueError("a control character cannot stand in a message")
         return value
 
     @field_validator("ods_to_asid")
@@ -163,13 +262,26 @@ class AuditSettings(_Section):
         "FULL", pattern="^(FULL|NORMAL)$", description="FULL survives a power cut; NORMAL is for tests and benchmarks."
     )
 
+    @field_validator("database")
+    @classmethod
+    def _names_a_file(cls, value: Path) -> Path:
+        if value.name in ("", "..") or _has_control_character(str(value)):
+            raise ValueError("not the name of a file")
+        return value
+
 
 class Limits(_Section):
     """Bounds on what a caller can make the provider do."""
 
-    max_body_bytes: int = Field(65_536, ge=4_096, description="Largest request body; a larger one is answered 413.")
-    max_payload_bytes: int = Field(65_536, ge=4_096, description="Largest payload after base64 and gzip are undone.")
-    request_seconds: Seconds = Field(20, description="From the request's arrival to its answer, Spine included.")
+    max_body_bytes: int = Field(
+        65_536, ge=4_096, le=100_000_000, description="Largest request body; a larger one is answered 413."
+    )
+    max_payload_bytes: int = Field(
+        65_536, ge=4_096, le=100_000_000, description="Largest payload after base64 and gzip are undone."
+    )
+    request_seconds: Seconds = Field(
+        20, le=600, description="From the request's arrival to its answer, Spine included."
+    )
 
 
 class SchemaSettings(_Section):
@@ -192,6 +304,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
         nested_model_default_partial_update=True,
     )
 

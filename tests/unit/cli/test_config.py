@@ -228,6 +228,46 @@ class TestCheck:
         assert done.code == 2
         assert "server.https.client_ca: " in done.err
 
+    @pytest.mark.parametrize("where", ["settings", "vocabulary", "variable"])
+    def test_what_is_nested_too_deeply_is_a_readable_error(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        usable: Path,
+        tmp_path: Path,
+        where: str,
+    ) -> None:
+        deep = f"x = {'[' * 20_000}{']' * 20_000}\n"
+        if where == "settings":
+            usable.write_text(f"{deep}{usable.read_text()}")
+        elif where == "vocabulary":
+            (tmp_path / "deep.toml").write_text(deep)
+            usable.write_text(f'vocabulary = "{tmp_path}/deep.toml"\n{usable.read_text()}')
+        else:
+            monkeypatch.setenv("SMSP_LOG", "[" * 120_000)
+        for command in (("config", "check"), ("serve",)):
+            done = run_main(monkeypatch, capsys, *command, "--config", usable)
+            assert done.code == 2
+            assert "nested too deeply" in done.err
+            assert len(done.err) < 1000
+
+    def test_a_password_in_the_endpoint_is_not_printed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], usable: Path
+    ) -> None:
+        usable.write_text(usable.read_text().replace("https://localhost:1/", "https://someone:s3cret@localhost:1/"))
+        done = run_main(monkeypatch, capsys, "config", "check", "--config", usable)
+        assert done.code == 2
+        assert "spine.endpoint: a URL with a user name or a password is not supported" in done.err
+        assert "s3cret" not in done.out + done.err
+
+    def test_an_audit_trail_that_is_a_directory_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], usable: Path, tmp_path: Path
+    ) -> None:
+        usable.write_text(usable.read_text().replace(f"{tmp_path}/audit/audit.db", str(tmp_path)))
+        done = run_main(monkeypatch, capsys, "config", "check", "--config", usable)
+        assert done.code == 2
+        assert "audit.database: it is a directory" in done.err
+
     def test_a_variable_that_is_not_json_is_an_error_without_its_value(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], usable: Path
     ) -> None:

@@ -221,3 +221,122 @@ def test_an_asid_has_twelve_digits_and_a_path_begins_with_a_slash(tmp_path: Path
         assert "pds_asid" in refused(tmp_path, changed(SANDBOX, '"999999999998"', f'"{asid}"'))
     paths = changed(SANDBOX, 'http = "127.0.0.1:8080"', 'http = "127.0.0.1:8080"\nservice_paths = ["/a", "b"]')
     assert "service_paths" in refused(tmp_path, paths)
+
+
+def quoted(value: str) -> str:
+    """A TOML basic string of anything."""
+    return '"' + "".join(f"\\u{ord(character):04x}" for character in value) + '"'
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://someone:s3cret@spine.example/x",
+        "https://s3cret@spine.example/x",
+        "https://spine.example:s3cret/x",
+        "https://spine.example:99999/s3cret",
+        "https://spine.example:0/s3cret",
+        "https://[s3cret/",
+        "https://[1.2.3.4]/s3cret",
+        "https://spine.example/s3cret\x00",
+        "https://spine.example/s3cret\n",
+        "https://spine\t.example/s3cret",
+        "https://spine.example/s3cret x",
+        "https://spine|s3cret/",
+        "https://spïne.example/s3cret",
+    ],
+)
+def test_an_endpoint_that_cannot_be_connected_to_is_refused_and_not_repeated(tmp_path: Path, endpoint: str) -> None:
+    for text, old in (
+        (LIVE, '"https://spine.example/sync-service"'),
+        (SANDBOX, '"http://127.0.0.1:9090/sync-service"'),
+    ):
+        message = refused(tmp_path, changed(text, old, quoted(endpoint)))
+        assert "spine.endpoint" in message
+        assert "s3cret" not in message
+
+
+def test_an_audit_trail_needs_the_name_of_a_file(tmp_path: Path) -> None:
+    for name in ("", ".", "/", "..", "trail/..", "audit\x00.db", "audit\n.db"):
+        message = refused(tmp_path, changed(SANDBOX, '"audit.db"', quoted(name)))
+        assert "audit.database" in message
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "most"),
+    [
+        ("limits", "request_seconds", 600),
+        ("spine", "connect_seconds", 600),
+        ("server", "graceful_stop_seconds", 3600),
+        ("service", "replay_window_seconds", 30 * 86_400),
+        ("service", "clock_skew_seconds", 86_400),
+    ],
+)
+def test_durations_are_finite_and_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, name: str, most: int
+) -> None:
+    variable = f"SMSP_{section}__{name}".upper()
+    for value in ("inf", "nan", "-inf", "1e300", f"{most}.1", "-1"):
+        monkeypatch.setenv(variable, value)
+        assert f"{section}.{name}" in refused(tmp_path, LIVE)
+    monkeypatch.setenv(variable, str(most))
+    assert getattr(getattr(load(tmp_path, LIVE), section), name) == most
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SERVER__WORKERS",
+        "SERVER__THREADS",
+        "SPINE__MAX_IN_FLIGHT",
+        "SPINE__MAX_ANSWER_BYTES",
+        "LIMITS__MAX_BODY_BYTES",
+        "LIMITS__MAX_PAYLOAD_BYTES",
+    ],
+)
+def test_numbers_that_no_machine_can_serve_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"SMSP_{name}", "1000000000")
+    assert name.lower().replace("__", ".") in refused(tmp_path, LIVE)
+
+
+def with_both_listeners(http: str, https: str) -> str:
+    files = 'certificate = "a"\nkey = "b"\nclient_ca = "c"'
+    return changed(SANDBOX, '"127.0.0.1:8080"', f'"{http}"\n[server.https]\nbind = "{https}"\n{files}')
+
+
+def test_two_listeners_have_two_addresses(tmp_path: Path) -> None:
+    for https in ("127.0.0.1:8080", "localhost:8080", "0.0.0.0:8080", "[::]:8080", ":8080"):
+        assert "the same address and port" in refused(tmp_path, with_both_listeners("127.0.0.1:8080", https))
+    for http, https in (
+        ("127.0.0.1:8080", "127.0.0.1:8443"),
+        ("127.0.0.1:8080", "127.0.0.2:8080"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ):
+        assert load(tmp_path, with_both_listeners(http, https)).server.http == http
+
+
+def test_an_address_to_listen_on_has_a_port_that_exists(tmp_path: Path) -> None:
+    for address in ("127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:", "127.0.0.1", "127.0.0.1:\\u0663", "a\\u0000:1"):
+        assert "server.http" in refused(tmp_path, changed(SANDBOX, "127.0.0.1:8080", address))
+        assert "server.https.bind" in refused(tmp_path, with_both_listeners("127.0.0.1:8080", address))
+
+
+def test_a_public_url_is_scheme_host_and_port(tmp_path: Path) -> None:
+    def given(url: str) -> str:
+        return changed(SANDBOX, '"127.0.0.1:8080"', f'"127.0.0.1:8080"\npublic_url = {quoted(url)}')
+
+    for url in ("", "https://smsp.example", "https://smsp.example:8443/", "http://[::1]:80"):
+        assert load(tmp_path, given(url)).server.public_url == url
+    for url in (
+        *("http://[", "smsp.example", "ftp://smsp.example", "https://", "https://a:99999", "https://a b"),
+        *("https://u:p@smsp.example", "https://smsp.example/path", "https://smsp.example?x", "https://smsp.example#x"),
+        "https://smsp.example/\x00",
+    ):
+        assert "server.public_url" in refused(tmp_path, given(url))
+
+
+def test_an_own_address_can_stand_in_a_message(tmp_path: Path) -> None:
+    text = changed(SANDBOX, "[audit]", 'own_address = "urn:x\\u0002"\n[audit]')
+    assert "spine.own_address" in refused(tmp_path, text)
