@@ -4,9 +4,11 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -277,6 +279,67 @@ def test_half_open_handshakes_and_requests_do_not_stop_the_service(start: Start,
     dripping.join(30)
     assert not dripping.is_alive(), "the server has closed them"
     for connection in (*half_open, *unfinished):
+        connection.close()
+
+
+def test_handshakes_that_are_reset_do_not_end_a_worker(start: Start) -> None:
+    server = start(threads=4)
+    before = server.pids()
+    for _ in range(12):
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"\x16\x03\x01")
+        time.sleep(0.02)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    for _ in range(6):
+        assert server.post()[0] == 200
+    assert server.pids() == before
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "plain"])
+def test_callers_that_do_not_close_do_not_hold_up_the_worker(start: Start, *, tls: bool) -> None:
+    server = start(tls=tls, threads=16)
+    staying = []
+    for _ in range(8):
+        connection = server.connection()
+        connection.connect()
+        assert connection.sock is not None
+        connection.sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        staying.append(connection)
+    began = time.monotonic()
+    assert server.post()[0] == 200
+    assert time.monotonic() - began < 1.5
+    for connection in staying:
+        connection.close()
+
+
+def test_a_worker_without_file_descriptors_goes_on(start: Start) -> None:
+    server = start(tls=False, threads=4)
+    [worker] = server.pids()
+    few = len(list(Path(f"/proc/{worker}/fd").iterdir())) + 6
+    _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (few, hard))
+    many = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    until(lambda: "no file descriptors" in server.log(), server.log)
+    for connection in many:
+        connection.close()
+    assert server.post()[0] == 200
+    assert server.pids() == [worker]
+    assert server.log().count("no file descriptors") == 1, "not once for every attempt"
+
+
+@pytest.mark.slow
+def test_a_plain_request_must_arrive_in_time_too(start: Start) -> None:
+    server = start(tls=False, threads=2)
+    unfinished = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+    for connection in unfinished:
+        connection.sendall(
+            b"POST /smsp/pds HTTP/1.1\r\nHost: a\r\nContent-Type: text/xml\r\nContent-Length: 50\r\n\r\n<"
+        )
+    began = time.monotonic()
+    assert server.post()[0] == 200
+    assert 5 < time.monotonic() - began < 14, "both threads were taken, for 10 s"
+    for connection in unfinished:
         connection.close()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["ServerTLS", "server_context"]
+__all__ = ["BoundedSocket", "ServerTLS", "server_context"]
 
 _ARRIVAL_SECONDS: Final = 10.0
 """How long a handshake, or a request from its first byte to its last, may take."""
@@ -31,34 +31,48 @@ class ServerTLS:
     client_ca: Path
 
 
-class _BoundedSocket(ssl.SSLSocket):
-    """A TLS connection whose requests must arrive within the bound.
+class BoundedSocket(socket.socket):
+    """A connection whose requests must arrive within the bound.
 
     gunicorn calls ``setblocking(True)`` before each request: that is when the time begins.
     """
 
     _until = 0.0
 
+    @classmethod
+    def taking_over(cls, sock: socket.socket) -> "BoundedSocket":
+        """The same connection, bounded; ``sock`` no longer has it."""
+        return cls(sock.family, sock.type, sock.proto, fileno=sock.detach())
+
     def setblocking(self, flag: bool, /) -> None:
+        """Begin the time of the next request."""
         self._until = time.monotonic() + _ARRIVAL_SECONDS
         self.settimeout(_ARRIVAL_SECONDS if flag else 0.0)
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Receive within what is left of the bound, or within the socket's timeout if that is shorter."""
         remaining = self._until - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the request did not arrive in time")
-        self.settimeout(remaining)
+        # gunicorn asks for less while it closes a connection or reads what is left of a request.
+        asked = self.gettimeout()
+        self.settimeout(remaining if asked is None else min(remaining, asked))
         return super().recv(buflen, flags)
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
+        """Send within the bound."""
         self.settimeout(_ARRIVAL_SECONDS)
         super().sendall(data, flags)
+
+
+class _BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
+    """The same over TLS."""
 
 
 class _BoundedContext(ssl.SSLContext):
     """A context whose server side sockets are bounded from the handshake on."""
 
-    sslsocket_class = _BoundedSocket
+    sslsocket_class = _BoundedTLSSocket
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:  # noqa: ANN401 - as it is
         sock.settimeout(_ARRIVAL_SECONDS)

@@ -4,23 +4,36 @@ gunicorn writes request lines, header values and tracebacks into its log and quo
 log lines are its own fixed texts without their arguments, and an error page is a status without a body.
 """
 
+import errno
 import socket
 import sys
 import time
+from concurrent.futures import Future
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.web.tls import BoundedSocket
 
 __all__ = ["BoundWorker", "operator_log"]
 
 _LONGEST_COURTESY: Final = 0.002
 """Seconds that a worker with as many connections as threads waits before it takes another one."""
+
+_LINGER_SECONDS: Final = 1.0
+"""How long a caller may take to close its side, so that the answer arrives although something it sent was not read."""
+
+_STARVED_SECONDS: Final = 0.05
+"""How long a worker without file descriptors waits for its threads to free some."""
+
+_STARVED_NOTE_SECONDS: Final = 10.0
+"""How often it says so at most."""
 
 _STATUS: Final = (
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
@@ -35,13 +48,52 @@ _STATUS: Final = (
 class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A thread worker that takes its share of the connections, and answers what is not HTTP with a bare status."""
 
+    _next_starved_note = 0.0
+
     def accept(self, listener: socket.socket) -> None:
         """Take a new connection, the later the more this worker has: the kernel would give one worker nearly all.
 
         All workers wake up for a connection; who comes late finds it taken, which gunicorn expects.
         """
-        time.sleep(_LONGEST_COURTESY * min(1.0, self.nr_conns / self.cfg.threads))
-        super().accept(listener)
+        # gunicorn's count has been negative before, and a sleep that fails ends the worker.
+        time.sleep(_LONGEST_COURTESY * min(1.0, max(0.0, self.nr_conns / self.cfg.threads)))
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            self._starve()
+
+    def _starve(self) -> None:
+        """Let connections end: without a pause the listener, still readable, would keep this thread busy."""
+        now = time.monotonic()
+        if now >= self._next_starved_note:
+            self._next_starved_note = now + _STARVED_NOTE_SECONDS
+            self.log.error("There are no file descriptors for another connection.")
+        time.sleep(_STARVED_SECONDS)
+
+    def handle(self, conn: TConn) -> object:
+        """Serve a request in a thread of the pool, and end the connection there if it is not kept.
+
+        gunicorn would wait for the caller to close in the thread that accepts connections and sends the heartbeat.
+        """
+        if not conn.initialized and not self.cfg.is_ssl and not isinstance(conn.sock, BoundedSocket):
+            conn.sock = BoundedSocket.taking_over(conn.sock)
+        kept: object = False
+        try:
+            kept = super().handle(conn)
+        finally:
+            if not kept:
+                _close_gently(conn.sock)
+        return kept
+
+    def finish_request(self, conn: TConn, done: "Future[object]") -> None:
+        """Count off a connection that is not kept, exactly once; gunicorn does it twice if closing fails."""
+        if not done.cancelled() and done.exception() is None and done.result():
+            super().finish_request(conn, done)
+        else:
+            self.nr_conns -= 1
+            conn.close()
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: BaseException) -> None:
         """Answer a request that could not be read; ``exc`` may quote it, so only its type is told."""
@@ -56,6 +108,13 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             util.write_nonblock(client, answer.encode("ascii"))
         except (OSError, ValueError):
             self.log.debug("The caller was gone before it could be told.")
+
+
+def _close_gently(sock: socket.socket) -> None:
+    # A connection that broke, or that TLS has taken over and closed, fails here: there is nothing left to close.
+    with suppress(OSError):
+        sock.setblocking(True)
+        util.close_graceful(sock, timeout=_LINGER_SECONDS)
 
 
 class _OperatorLog(Logger):  # type: ignore[misc]  # gunicorn has no types

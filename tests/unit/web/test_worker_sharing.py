@@ -10,7 +10,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from smsp_provider.web.worker import BoundWorker
 
 
-@pytest.mark.parametrize(("connections", "waited"), [(0, 0.0), (16, 0.0005), (64, 0.002), (500, 0.002)])
+@pytest.mark.parametrize(("connections", "waited"), [(-4, 0.0), (0, 0.0), (16, 0.0005), (64, 0.002), (500, 0.002)])
 def test_a_worker_waits_the_longer_the_more_connections_it_has(
     monkeypatch: pytest.MonkeyPatch, connections: int, waited: float
 ) -> None:
