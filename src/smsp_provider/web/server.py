@@ -5,11 +5,13 @@ Source: serving.md section 3.
 
 import ipaddress
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.errors import HaltServer
 
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.web.edge import WSGIApplication
@@ -23,6 +25,14 @@ _KEEPALIVE_SECONDS: Final = 15
 _HEARTBEAT_SECONDS: Final = 60
 _MAX_REQUEST_LINE: Final = 2048
 _MAX_HEADERS: Final = 64
+_MAX_CONNECTIONS: Final = 1000
+"""Of one worker, if it may have so many files open."""
+
+_FILES_PER_THREAD: Final = 3
+"""A thread may have open, besides its caller's connection: one to Spine, one to wait on, one to write to."""
+
+_OTHER_FILES: Final = 128
+"""What a worker has open whatever it does: libraries, logs, databases, listeners, pipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,31 @@ def run(make_app: Callable[[], WSGIApplication], listener: Listener, supervision
         OSError, ssl.SSLError: the TLS files cannot be used.
         SystemExit: the end; code 0 after a stop that was asked for.
     """
-    _Server(make_app, _settings(listener, supervision)).run()
+    server = _Server(make_app, _settings(listener, supervision))
+    try:
+        server.run()
+    except HaltServer as halted:
+        # A worker that could not start was found while the server was already stopping.
+        supervision.observer.note(Level.ERROR, "The server stopped because a worker could not start.")
+        raise SystemExit(halted.exit_status or 1) from None
     raise SystemExit(0)
+
+
+def _connections_within_limits(threads: int) -> int:
+    """How many connections a worker may take without running out of files; raises the soft limit where it is allowed.
+
+    A worker whose accept fails for want of a file descriptor cannot even say so to the caller.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reserve = _FILES_PER_THREAD * threads + _OTHER_FILES
+    wanted = _MAX_CONNECTIONS + reserve
+    if soft == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    # One more than the threads is the least with which gunicorn keeps any connection alive.
+    return max(threads + 1, min(_MAX_CONNECTIONS, soft - reserve))
 
 
 def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
@@ -78,6 +111,7 @@ def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
         "bind": listener.bind,
         "workers": listener.workers,
         "threads": listener.threads,
+        "worker_connections": _connections_within_limits(listener.threads),
         "worker_class": BoundWorker,
         "logger_class": operator_log(supervision.observer, supervision.log_level),
         "proc_name": "smsp-provider",
