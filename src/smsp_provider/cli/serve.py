@@ -22,6 +22,7 @@ from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_ch
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.storage.sqlite_audit import keep_to
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
@@ -71,9 +72,9 @@ def run_provider(settings: Settings) -> ExitCode:
         _check_address(name, listener)
     lock = _take_lock(settings.audit.database)
     try:
-        _open_audit(settings)
+        audit_inode = _open_audit(settings)
         for name, listener in wanted.items():
-            children.append(_start(name, listener, settings))
+            children.append(_start(name, listener, settings, audit_inode))
             click.echo(f"smsp: serving on {name}://{listener.bind}", err=True)
         ended = _watch(children, signals)
         orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
@@ -121,12 +122,15 @@ def _take_lock(database: Path) -> int:
     return descriptor
 
 
-def _open_audit(settings: Settings) -> None:
-    """Close what died open, and put this start on record; nothing stays open in this process."""
+def _open_audit(settings: Settings) -> int:
+    """Close what died open, and put this start on record; nothing stays open in this process.
+
+    Returns which file it is, so that the workers use no other.
+    """
     clock = SystemClock()
     audit = build_audit(settings, clock)
     try:
-        audit.open()
+        inode = audit.open()
         closed = audit.recover()
         audit.record_start(start_record(settings, clock))
     except (AuditUnavailable, StorageUnsafe) as error:
@@ -136,10 +140,12 @@ def _open_audit(settings: Settings) -> None:
         audit.close_session()
     if closed:
         click.echo(f"smsp: {closed} requests of an earlier run had no recorded ending; they are closed now", err=True)
+    return inode
 
 
-def _start(name: str, listener: Listener, settings: Settings) -> Child:
+def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) -> Child:
     def work() -> int:
+        keep_to(settings.audit.database, audit_inode)
         level = LogLevel(Level[settings.log.level.upper()])
         observer = LogObserver(sys.stdout.buffer, level, SystemClock())
         audit = build_audit(settings, SystemClock())

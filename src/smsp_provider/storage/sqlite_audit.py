@@ -23,7 +23,7 @@ from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, Group
 from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer
 from smsp_provider.storage.writer_lock import WriterLock
 
-__all__ = ["SqliteAuditTrail"]
+__all__ = ["SqliteAuditTrail", "keep_to"]
 
 _INSERT: Final = "INSERT INTO record (writer, kind, exchange, at, body) VALUES (?, ?, ?, ?, ?)"
 _OPEN_INTENTS: Final = (
@@ -43,6 +43,9 @@ class SqliteAuditTrail:
 
     Durable as ``synchronous`` says, within a few times ``wait_s`` seconds, or :class:`AuditUnavailable`. The file is
     opened by the first call, and again by each process after a fork. ``close_session`` ends this process's part in it.
+
+    A trail that does not exist is begun, but not where there are traces of an earlier one (the directory of the
+    writers' locks), nor where this process or an ancestor was told by :func:`keep_to` which one it is.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class SqliteAuditTrail:
     ) -> None:
         self._path = path
         self._name = os.fspath(path)
+        self._log_name = self._name + "-wal"
         self._locks = path.with_name(path.name + "-writers")
         self._clock = clock
         self._synchronous = synchronous
@@ -62,7 +66,9 @@ class SqliteAuditTrail:
         self._connection: sqlite3.Connection | None = None
         self._lock: WriterLock | None = None
         self._writer = 0
-        self._inode: int | None = None
+        self._inode: int | None = _kept_to.get(self._name)
+        self._size = 0
+        self._log_inode: int | None = None
         self._guard = threading.RLock()
         # A commit may wait for another process, and a caller for the batch before its own: hence more than wait_s.
         self._group: GroupCommit[Row] = GroupCommit(self._write, wait_s=3 * self._wait_s)
@@ -86,10 +92,14 @@ class SqliteAuditTrail:
         """After a fork, in the child: another writer, which lets go of its parent's lock without ending it."""
         if self._lock is not None:
             self._lock.release()
+        inode, size = self._inode, self._size
         self._begin()
+        self._inode, self._size = inode, size
 
-    def open(self) -> None:
+    def open(self) -> int:
         """Open the file now rather than at the first record, so that an unsafe one stops the start.
+
+        Returns the inode, for :func:`keep_to`.
 
         Raises:
             StorageUnsafe: it must not hold an audit trail as it is.
@@ -98,6 +108,7 @@ class SqliteAuditTrail:
         try:
             with self._guard:
                 self._connected()
+                return self._path.stat().st_ino
         except (sqlite3.Error, OSError) as error:
             raise AuditUnavailable(_reason(error)) from None
 
@@ -118,7 +129,9 @@ class SqliteAuditTrail:
         try:
             with self._guard:
                 self._connected()
-            with closing(connect_writer(self._path, self._synchronous, wait_s=self._wait_s)) as connection:
+            with closing(
+                connect_writer(self._path, self._synchronous, wait_s=self._wait_s, create=False)
+            ) as connection:
                 writers = connection.execute(_UNENDED).fetchall()
                 return sum(self._recover_writer(connection, *writer) for writer in writers)
         except (sqlite3.Error, OSError, StorageUnsafe) as error:
@@ -199,20 +212,41 @@ class SqliteAuditTrail:
                 connection.close()
 
     def _connected(self) -> sqlite3.Connection:
-        # A file that was moved away or replaced would still take records, and nobody would ever see them.
-        # (os.stat with a plain string: twice a request, and Path.stat costs several times as much.)
-        if self._inode is not None and os.stat(self._name).st_ino != self._inode:  # noqa: PTH116 - see above
-            raise StorageUnsafe("the file of the audit trail was replaced while in use")
+        self._check_in_place()
         if self._connection is None:
-            connection = connect_writer(self._path, self._synchronous, wait_s=self._wait_s)
+            create = self._inode is None and not self._locks.exists()
+            connection = connect_writer(self._path, self._synchronous, wait_s=self._wait_s, create=create)
             try:
                 self._register(connection)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on _insert waits
             except BaseException:
                 connection.close()
                 raise
-            self._connection, self._inode = connection, self._path.stat().st_ino
+            found = self._path.stat()
+            self._connection, self._inode, self._size = connection, found.st_ino, found.st_size
+            self._log_inode = self._find_log()
         return self._connection
+
+    def _check_in_place(self) -> None:
+        """A file that was moved away, replaced or emptied would still take records, and nobody would ever see them."""
+        if self._inode is None:
+            return
+        # (os.stat with a plain string: twice a request, and Path.stat costs several times as much.)
+        found = os.stat(self._name)  # noqa: PTH116 - see above
+        if found.st_ino != self._inode:
+            raise StorageUnsafe("the file of the audit trail was replaced while in use")
+        if found.st_size < self._size:
+            raise StorageUnsafe("the file of the audit trail was cut short while in use")
+        self._size = found.st_size
+        # SQLite removes the log with the last connection to the file, so not while this one is open.
+        if self._connection is not None and self._find_log() != self._log_inode:
+            raise StorageUnsafe("the write-ahead log of the audit trail was removed or replaced while in use")
+
+    def _find_log(self) -> int | None:
+        try:
+            return os.stat(self._log_name).st_ino  # noqa: PTH116 - as in _check_in_place
+        except FileNotFoundError:
+            return None
 
     def _register(self, connection: sqlite3.Connection) -> None:
         """Enter this process as a writer, after its lock is held: no recovery may take it for dead."""
@@ -250,6 +284,18 @@ class SqliteAuditTrail:
             raise
         lock.discard()
         return len(closures)
+
+
+_kept_to: dict[str, int] = {}
+
+
+def keep_to(path: Path, inode: int) -> None:
+    """From here on this process and its children write at ``path`` to the existing file ``inode`` and to no other.
+
+    For the workers of a provider: only its start may begin a trail, since only the start puts itself on record. It is
+    a fact about the process and so outlives forks, and any trail that is made later is bound by it.
+    """
+    _kept_to[os.fspath(path)] = inode
 
 
 def _is_busy(error: BaseException) -> bool:

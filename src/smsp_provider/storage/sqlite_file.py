@@ -3,9 +3,12 @@
 Source: SQLite documentation (WAL, PRAGMA synchronous); SMSP-AUDIT-001 (always on, entries cannot be altered).
 """
 
+import errno
 import os
 import sqlite3
 import stat
+import time
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -18,6 +21,10 @@ _FORM: Final = 1
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_SMALLEST_PAGE: Final = 512
+_LOOKS: Final = 4
+_BETWEEN_LOOKS_SECONDS: Final = 0.005
+_BEGIN_ANEW: Final = "although there was one here: restore it, or move away all that is left of it"
 
 _FIRST_FORM: Final = (
     """CREATE TABLE writer (
@@ -55,19 +62,25 @@ class Synchronous(Enum):
     FULL = 2
 
 
-def connect_writer(path: Path, synchronous: Synchronous, *, wait_s: float) -> sqlite3.Connection:
-    """Open, and on first use make, the database at ``path``; autocommit, usable from any thread.
+def connect_writer(path: Path, synchronous: Synchronous, *, wait_s: float, create: bool = True) -> sqlite3.Connection:
+    """Open the database at ``path``, and with ``create`` make it on first use; autocommit, usable from any thread.
 
     A statement waits up to ``wait_s`` seconds for the write lock of another process.
 
     Raises:
-        StorageUnsafe: others may read it, it is another kind of database, or it is not in WAL mode.
+        StorageUnsafe: others may read it, it is another kind of database, it is not in WAL mode, its write-ahead log
+            is lost, or without ``create`` there is nothing in its place.
         sqlite3.Error, OSError: it cannot be opened.
     """
-    _make_private(path)
-    connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    if create:
+        _make(path)
+    _check_place(path, create=create)
+    # (mode=rw: what went away since the check is not made anew either.)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
+    )
     try:
-        _prepare(connection)
+        _prepare(connection, create=create)
         _check_form(connection)
         _check_modes(connection, synchronous)
     except BaseException:
@@ -92,14 +105,45 @@ def connect_reader(path: Path, *, wait_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _make_private(path: Path) -> None:
+def _make(path: Path) -> None:
     """The directory is the trail's own; SQLite gives its -wal and -shm files the rights of the database file."""
     path.parent.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    # Only a file that was not there is opened: closing any descriptor of the database drops all the locks that SQLite
+    # holds on it in this process, and the next process to close it would remove the log under a living writer.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE))
+
+
+def _check_place(path: Path, *, create: bool) -> None:
+    """What can be told without SQLite, which removes the log of a file of no length, and with it the last records."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise StorageUnsafe(f"the audit trail is missing, {_BEGIN_ANEW}") from None
     if path.parent.stat().st_mode & _OTHERS:
         raise StorageUnsafe("the directory of the audit trail is open to other users: it must have mode 0700")
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
-    if path.stat().st_mode & _OTHERS:
+    if found.st_mode & _OTHERS:
         raise StorageUnsafe("the audit trail is open to other users: it must have mode 0600")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, "not readable and writable")
+    if found.st_size < _SMALLEST_PAGE and not create:
+        raise StorageUnsafe(f"the audit trail is empty, {_BEGIN_ANEW}")
+    if not _has_its_log(path):
+        raise StorageUnsafe("the write-ahead log of the audit trail (-wal) is lost, and records with it")
+
+
+def _has_its_log(path: Path) -> bool:
+    """Whether there is a -wal wherever there is a -shm.
+
+    SQLite makes the -wal first and removes it last, so the -shm alone is left by nothing but the loss of the log. We
+    look more than once since another process may come or go between two looks.
+    """
+    log, shared_memory = path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+    for _ in range(_LOOKS):
+        if log.exists() or not shared_memory.exists():
+            return True
+        time.sleep(_BETWEEN_LOOKS_SECONDS)
+    return False
 
 
 def _value(connection: sqlite3.Connection, pragma: str) -> object:
@@ -111,10 +155,12 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
     """Give an empty file its mode and form. An existing one is never converted: it is refused by the checks."""
     if not _is_empty(connection):
         return
+    if not create:
+        raise StorageUnsafe(f"the audit trail is empty, {_BEGIN_ANEW}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     try:

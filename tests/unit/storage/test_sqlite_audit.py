@@ -174,6 +174,115 @@ def test_a_file_that_is_gone_from_its_place_takes_no_more_records(
     trail.close(ending_of("E1"))
 
 
+@pytest.mark.parametrize("loss", ["removed", "replaced"])
+def test_a_trail_whose_log_is_gone_takes_no_more_records(trail: SqliteAuditTrail, path: Path, loss: str) -> None:
+    trail.open_intent(intent_of("E1"))
+    log = path.with_name("audit.sqlite-wal")
+    log.rename(path.with_name("moved-wal"))
+    if loss == "replaced":
+        shutil.copy2(path.with_name("moved-wal"), log)
+    for _ in range(2):
+        assert _refused(trail) == "the write-ahead log of the audit trail was removed or replaced while in use"
+        with pytest.raises(StorageUnsafe):
+            trail.open()
+    path.with_name("moved-wal").rename(log)
+    trail.close(ending_of("E1"))
+
+
+def test_a_trail_cut_short_takes_no_more_records(trail: SqliteAuditTrail, path: Path) -> None:
+    trail.open_intent(intent_of("E1"))
+    os.truncate(path, 0)
+    assert _refused(trail) == "the file of the audit trail was cut short while in use"
+    with pytest.raises(StorageUnsafe):
+        trail.open()
+
+
+def test_a_trail_in_use_loses_neither_its_locks_nor_its_log_to_another_process(
+    trail: SqliteAuditTrail, path: Path
+) -> None:
+    trail.open()
+    trail.recover()
+    run_program('trail.open_intent(intent_of("E1")); trail.close_session()', path)
+    trail.open_intent(intent_of("E2"))
+    assert len(list(trail.read())) == 2
+
+
+@pytest.mark.parametrize("loss", ["removed", "emptied", "emptied within SQLite"])
+def test_no_trail_is_begun_where_an_earlier_one_was_lost(trail: SqliteAuditTrail, path: Path, loss: str) -> None:
+    trail.record_start(start_of())
+    trail.close_session()
+    path.unlink()
+    if loss != "removed":
+        path.touch(mode=0o600)
+    if loss == "emptied within SQLite":
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA journal_mode = WAL")
+    before = [(file.name, file.stat().st_size) for file in sorted(path.parent.iterdir())]
+    later = SqliteAuditTrail(path, SystemClock(), synchronous=Synchronous.NORMAL)
+    with pytest.raises(StorageUnsafe, match="although there was one here"):
+        later.open()
+    assert [(file.name, file.stat().st_size) for file in sorted(path.parent.iterdir())] == before
+
+
+def test_an_emptied_trail_keeps_the_log_of_its_last_records(path: Path) -> None:
+    run_program('trail.open_intent(intent_of("left")); os._exit(0)', path)
+    os.truncate(path, 0)
+    log = path.with_name("audit.sqlite-wal")
+    before = log.stat().st_size
+    with pytest.raises(StorageUnsafe, match="empty"):
+        SqliteAuditTrail(path, SystemClock()).open()
+    assert log.stat().st_size == before > 0
+
+
+def test_a_trail_that_lost_its_log_while_nobody_looked_is_refused(path: Path) -> None:
+    run_program('trail.open_intent(intent_of("left")); os._exit(0)', path)
+    path.with_name("audit.sqlite-wal").unlink()
+    with pytest.raises(StorageUnsafe, match="write-ahead log of the audit trail \\(-wal\\) is lost"):
+        SqliteAuditTrail(path, SystemClock()).open()
+
+
+@pytest.mark.parametrize("place", ["empty", "taken by another trail"])
+def test_a_process_told_which_trail_it_is_makes_and_takes_no_other(path: Path, place: str) -> None:
+    run_program("trail.open()", path)
+    kept = path.stat().st_ino
+    moved = path.parent.rename(path.parent.with_name("moved"))
+    if place == "taken by another trail":
+        run_program("trail.open()", path)
+    program = """
+from smsp_provider.storage.sqlite_audit import keep_to
+keep_to(Path(sys.argv[1]), int(sys.argv[2]))
+child = os.fork()
+if child == 0:
+    try:
+        SqliteAuditTrail(Path(sys.argv[1]), SystemClock()).open_intent(intent_of("E1"))
+    except AuditUnavailable as error:
+        print(error.reason, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    expected = "ENOENT" if place == "empty" else "the file of the audit trail was replaced while in use"
+    assert run_program(program, path, str(kept)) == f"{expected}\n"
+    assert path.exists() == (place != "empty")
+    assert run_program("print(len(list(trail.read())))", moved / path.name) == "0\n"
+
+
+def test_a_forked_worker_makes_no_trail_of_its_own(path: Path) -> None:
+    program = """
+trail.open_intent(intent_of("master"))
+place = Path(sys.argv[1]).parent
+place.rename(place.with_name("moved"))
+child = os.fork()
+if child == 0:
+    try:
+        trail.open_intent(intent_of("worker"))
+    except AuditUnavailable as error:
+        print(error.reason, place.exists(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert run_program(program, path) == "ENOENT False\n"
+
+
 def test_an_entry_of_an_unknown_kind_is_not_passed_over(trail: SqliteAuditTrail, path: Path) -> None:
     trail.open_intent(intent_of("E1"))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

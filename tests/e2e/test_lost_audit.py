@@ -1,0 +1,67 @@
+"""A provider as processes whose audit trail is taken away: it stops to answer, and no later start hides the loss."""
+
+import os
+import signal
+import sqlite3
+import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox_process import members, run_smsp, running_sandbox
+
+ASK = ("call", "verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "19791103", "--url")
+
+
+def _workers(database: Path, tree: int) -> list[int]:
+    with closing(sqlite3.connect(database)) as audit:
+        known = {pid for (pid,) in audit.execute("SELECT pid FROM writer")}
+    return [pid for pid in members(tree) if pid in known]
+
+
+def _ready(url: str) -> int:
+    """The status of /readyz; 0 while nobody listens."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=5)
+    with closing(connection), suppress(OSError):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status
+    return 0
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_workers_begin_no_trail_of_their_own_after_the_directory_was_moved(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path / "state") as sandbox:
+        url = sandbox.url("http")
+        database = tmp_path / "state" / "audit" / "audit.db"
+        assert run_smsp(*ASK, url).returncode == 0
+        workers = _workers(database, sandbox.process.pid)
+        assert workers
+        moved = database.parent.rename(database.parent.with_name("moved"))
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while _ready(url) != 503 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert _ready(url) == 503
+        assert run_smsp(*ASK, url).returncode != 0
+        assert not database.exists()
+        moved.rename(database.parent)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("loss", ["log removed", "cut short"])
+def test_nothing_is_answered_after_a_part_of_the_trail_was_destroyed(tmp_path: Path, loss: str) -> None:
+    with running_sandbox(tmp_path / "state") as sandbox:
+        url = sandbox.url("http")
+        database = tmp_path / "state" / "audit" / "audit.db"
+        assert run_smsp(*ASK, url).returncode == 0
+        if loss == "cut short":
+            os.truncate(database, 0)
+        else:
+            database.with_name("audit.db-wal").unlink()
+        assert run_smsp(*ASK, url).returncode != 0
+        assert _ready(url) == 503
