@@ -282,15 +282,17 @@ def test_half_open_handshakes_and_requests_do_not_stop_the_service(start: Start,
         connection.close()
 
 
-def test_handshakes_that_are_reset_do_not_end_a_worker(start: Start) -> None:
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "closed"])
+def test_broken_handshakes_do_not_end_a_worker(start: Start, *, reset: bool) -> None:
     server = start(threads=4)
     before = server.pids()
     for _ in range(12):
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(b"\x16\x03\x01")
-        time.sleep(0.02)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
+        time.sleep(0.02)
     for _ in range(6):
         assert server.post()[0] == 200
     assert server.pids() == before
