@@ -56,6 +56,15 @@ def free_port_near(wanted: HostPort) -> HostPort:
     return HostPort(wanted.host, HostPort(wanted.host, 0).listen_for_a_moment())
 
 
+def _can_be_looked_up(host: str) -> bool:
+    """Whether the system's resolver takes the text at all: for others Python raises no OSError but errors of text."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return host.isprintable()
+
+
 class _HostPortType(click.ParamType[HostPort]):
     name = "HOST:PORT"
 
@@ -66,6 +75,8 @@ class _HostPortType(click.ParamType[HostPort]):
         host, _, port = str(value).rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or int(port) > _MOST:
             self.fail(f"{value!r} is not HOST:PORT, e.g. 127.0.0.1:8080", param, ctx)
+        if not _can_be_looked_up(host):
+            self.fail(f"{value!r} has no host name or address before its port", param, ctx)
         return HostPort(host.strip("[]"), int(port))
 
 

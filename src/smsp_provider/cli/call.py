@@ -11,6 +11,7 @@ from smsp_provider.cli.exit_codes import ExitCode, ReadableError
 from smsp_provider.cli.itk_answer import FaultSeen, PatientSeen, ServiceAnswer
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient, NoAnswer
 from smsp_provider.cli.itk_request import CallerIdentity
+from smsp_provider.cli.seconds import Seconds
 from smsp_provider.cli.table import print_table
 from smsp_provider.cli.vocabulary import has_patient, meaning_of
 from smsp_provider.domain.identifiers import OID, LocalIdentifier
@@ -44,7 +45,7 @@ class _Unreachable(ReadableError):
 @click.option("--cert", type=_File, help="PEM file of the client certificate.")
 @click.option("--key", type=_File, help="PEM file of its key, where it is not in --cert.")
 @click.option("--ca", type=_File, help="PEM file of the authority that signed the server's certificate.")
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds.")
+@click.option("--timeout", type=Seconds(0.1), default=60.0, show_default=True, help="Seconds.")
 @click.option("--packaged-wsdl", is_flag=True, help="Use the packaged WSDL instead of fetching URL?wsdl.")
 @click.option("--raw", is_flag=True, help="Also print both messages. They hold patient data.")
 def call(

@@ -1,7 +1,8 @@
 """``smsp simulate``: the embedded Spine on its own, and the patients it knows."""
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ import click
 from smsp_provider.cli.addresses import HostPort, host_port
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.processes import StopSignals
+from smsp_provider.cli.seconds import Seconds
 from smsp_provider.cli.table import print_table
 from smsp_provider.simulator.faults import InvalidFault
 from smsp_provider.simulator.generate import generate as generated_patients
@@ -23,8 +25,18 @@ from smsp_provider.simulator.server import serve as serve_spine
 __all__ = ["fill_store", "open_store", "simulate"]
 
 _File: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_MOST_ROWS: Final = 1_000_000_000
 _HEAD: Final = ("NHS number", "family", "given", "born", "gender", "postcode", "state")
 _CODES: Final = ("verify", "get_number", "by_number", "by_search")
+
+
+def _text(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """An argument that is no UTF-8 arrives with surrogates in it, which a database cannot be asked for."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is not UTF-8", context, parameter) from None
+    return value
 
 
 @click.group()
@@ -39,7 +51,7 @@ def simulate() -> None:
 @click.option("--cert", type=_File, help="PEM file of the server's certificate; without one it is plain HTTP.")
 @click.option("--key", type=_File, help="PEM file of its key.")
 @click.option("--client-ca", type=_File, help="PEM file of the authority whose clients are let in.")
-@click.option("--delay", type=click.FloatRange(min=0), default=0.0, help="Seconds before every answer.")
+@click.option("--delay", type=Seconds(0), default=0.0, help="Seconds before every answer.")
 @click.option("--faults", type=_File, help="JSON file of planned faults (docs/reference/simulator.md).")
 def serve(
     *,
@@ -65,7 +77,7 @@ def serve(
     elif key is not None or client_ca is not None:
         raise click.UsageError("--key and --client-ca need --cert")
     signals = StopSignals()
-    with open_store(store) as held:
+    with _told(store), open_store(store) as held:
         fill_store(held, population=store is None, files=patients)
         try:
             spine = serve_spine(held, tls=tls, host=listen.host, port=listen.port, delay=delay, faults_file=faults)
@@ -96,7 +108,7 @@ def load(*, store: Path, patients: Sequence[Path], population: bool, generate: i
     """
     if not (patients or population or generate):
         raise click.UsageError("nothing to load: give a CSV file, --population or --generate")
-    with open_store(store) as held:
+    with _told(store), open_store(store) as held:
         reports = fill_store(held, population=population, files=patients)
         if generate:
             try:
@@ -109,16 +121,18 @@ def load(*, store: Path, patients: Sequence[Path], population: bool, generate: i
 
 @simulate.command("list")
 @click.option("--store", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Patients of this file.")
-@click.option("--family", help="Only this surname.")
-@click.option("--after", default="", help="Start behind this NHS number.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many.")
+@click.option("--family", callback=_text, help="Only this surname.")
+@click.option("--after", default="", callback=_text, help="Start behind this NHS number.")
+@click.option(
+    "--limit", type=click.IntRange(min=1, max=_MOST_ROWS), default=100, show_default=True, help="At most this many."
+)
 @click.option("--scenarios", "show_scenarios", is_flag=True, help="What to ask the population, and what comes back.")
 def list_(*, store: Path | None, family: str | None, after: str, limit: int, show_scenarios: bool) -> int:
     """List the patients of a store file, or of the shipped population."""
     if show_scenarios:
         _print_scenarios(family)
         return ExitCode.OK
-    with open_store(store) as held:
+    with _told(store), open_store(store) as held:
         fill_store(held, population=store is None, files=())
         rows = [tuple(row.values()) for row in list_patients(held, limit, after, family)]
         print_table(_HEAD, rows)
@@ -160,8 +174,29 @@ def open_store(file: Path | None) -> PatientStore:
         CannotStart: the file holds something else or cannot be opened.
     """
     try:
-        return PatientStore(file)
+        store = PatientStore(file)
     except (UnusableStore, sqlite3.Error) as error:
+        raise CannotStart(f"{file}: {error}") from None
+    try:
+        # Another program's database can have our version number: only reading shows whose tables these are.
+        store.page(1)
+        store.candidates("", "", "0")
+    except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError):
+        store.close()
+        raise CannotStart(f"{file}: the file is not a patient store of this version") from None
+    return store
+
+
+@contextlib.contextmanager
+def _told(file: Path | None) -> Iterator[None]:
+    """A store that fails while it is used (read-only, full, damaged) is told of in one line.
+
+    Raises:
+        CannotStart: with the database's own text, which holds no values.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
         raise CannotStart(f"{file}: {error}") from None
 
 

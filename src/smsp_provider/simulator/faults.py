@@ -12,8 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
 __all__ = ["Fault", "FaultKind", "FaultPlan", "InvalidFault"]
+
+
+_MAX_SECONDS: Final = 3600
+_MAX_NUMBER: Final = 1_000_000_000
+_STATUSES: Final = range(100, 600)
 
 
 class InvalidFault(ValueError):
@@ -125,8 +131,8 @@ class Fault:
         except ValueError:
             raise InvalidFault("kind must be one of " + ", ".join(kind.value for kind in FaultKind)) from None
         codes = described.get("codes", ())
-        if not isinstance(codes, list | tuple):
-            raise InvalidFault("codes must be a list")
+        if not isinstance(codes, list | tuple) or not all(map(_is_code, codes)):
+            raise InvalidFault("codes must be a list of texts or numbers")
         return cls(
             kind,
             seconds=_seconds(described.get("seconds", 0)),
@@ -138,20 +144,34 @@ class Fault:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise InvalidFault("seconds must be a number and not negative")
+    # Longer is a mistake, and a clock cannot wait for "1e300"; written so that "nan" is refused too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_SECONDS:
+        raise InvalidFault(f"seconds must be a number from 0 to {_MAX_SECONDS}")
     return float(value)
 
 
 def _whole(value: object) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise InvalidFault("status must be a whole number")
+    if value is not None and value not in _STATUSES:
+        raise InvalidFault("status must be an HTTP status")
     return value
+
+
+def _is_code(value: object) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= _MAX_NUMBER
+    return isinstance(value, str)
 
 
 def _text(value: object, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise InvalidFault(f"{name} must be a text")
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        # Half a character of JSON ("\ud800"): no database can be asked for it.
+        raise InvalidFault(f"{name} must be a text") from None
     return value
 
 
@@ -257,14 +277,11 @@ class FaultPlan:
         Raises:
             InvalidFault: anything in it is not understood; nothing of it is added then.
         """
-        unknown = set(described) - {"once", "every", "patient"}
-        if unknown:
-            raise InvalidFault(f"a faults file has no table {min(unknown)!r}")
-        shots = [Fault.from_mapping(entry) for entry in _entries(described, "once")]
-        nth = [(_count(entry), _fault_in(entry, "n")) for entry in _entries(described, "every")]
-        patients = [(_number(entry), _fault_in(entry, "of")) for entry in _entries(described, "patient")]
-        if any(fault.kind is FaultKind.DROP_BEFORE_READING for _, fault in patients):
-            raise InvalidFault("drop-before-reading acts before a patient is known; use drop-after-reading")
+        try:
+            shots, nth, patients = _read(described)
+        except RecursionError:
+            # Read without trouble, and still too deep to be shown in the text of an error.
+            raise InvalidFault("nested too deeply") from None
         for fault in shots:
             self.once(fault)
         for count, fault in nth:
@@ -279,14 +296,32 @@ class FaultPlan:
             InvalidFault: the file is not TOML or JSON, or not a faults file.
             OSError: the file cannot be read.
         """
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
         try:
+            text = content.decode("utf-8")
             described = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except ValueError as error:
             raise InvalidFault(f"{path.name} is not readable: {error}") from None
+        except RecursionError:
+            raise InvalidFault(f"{path.name} is nested too deeply") from None
         if not isinstance(described, dict):
             raise InvalidFault(f"{path.name} does not hold tables")
         self.apply(described)
+
+
+def _read(
+    described: Mapping[str, object],
+) -> tuple[list[Fault], list[tuple[int, Fault]], list[tuple[str, Fault]]]:
+    """Single shots, faults of every n-th call and faults of patients."""
+    unknown = set(described) - {"once", "every", "patient"}
+    if unknown:
+        raise InvalidFault(f"a faults file has no table {min(unknown)!r}")
+    shots = [Fault.from_mapping(entry) for entry in _entries(described, "once")]
+    nth = [(_count(entry), _fault_in(entry, "n")) for entry in _entries(described, "every")]
+    patients = [(_number(entry), _fault_in(entry, "of")) for entry in _entries(described, "patient")]
+    if any(fault.kind is FaultKind.DROP_BEFORE_READING for _, fault in patients):
+        raise InvalidFault("drop-before-reading acts before a patient is known; use drop-after-reading")
+    return shots, nth, patients
 
 
 def _due(nth: _Nth) -> bool:
@@ -307,13 +342,13 @@ def _fault_in(entry: Mapping[str, object], besides: str) -> Fault:
 
 def _count(entry: Mapping[str, object]) -> int:
     count = entry.get("n")
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX_NUMBER:
         raise InvalidFault("n must be a whole number of at least 1")
     return count
 
 
 def _number(entry: Mapping[str, object]) -> str:
-    number = entry.get("of")
-    if not isinstance(number, str):
+    number = _text(entry.get("of"), "of")
+    if number is None:
         raise InvalidFault("of must be an NHS number")
     return number

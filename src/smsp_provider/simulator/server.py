@@ -217,6 +217,8 @@ class EmbeddedSpine:
             if not isinstance(described, dict):
                 raise InvalidFault("an object is needed")
             self.faults.apply(described)
+        except RecursionError:
+            return HTTPStatus.BAD_REQUEST, json.dumps({"error": "nested too deeply"}).encode()
         except ValueError as error:
             return HTTPStatus.BAD_REQUEST, json.dumps({"error": str(error)}).encode()
         return HTTPStatus.OK, b""
@@ -261,6 +263,12 @@ class _Server(socketserver.ThreadingTCPServer):
             with self._guard:
                 self._open.discard(connection)
             connection.close()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: the inherited one writes a traceback for each, and whoever sends can then fill the log.
+
+        The connection has been closed, which is what its client sees.
+        """
 
     def cut_all(self) -> None:
         """Shut every open connection down."""

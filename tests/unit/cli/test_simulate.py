@@ -1,11 +1,16 @@
 """`smsp simulate load` and `list`; `serve` has a test with a real process."""
 
+import contextlib
+import signal
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from command_line import run_main
 from smsp_provider.simulator.loader import COLUMNS
+from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.population import patients, scenarios
 
 ROW = {
@@ -16,6 +21,18 @@ ROW = {
     "GENDER": "Female",
     "POST_CODE": "ZZ99 9ZZ",
 }
+
+
+OUR_TABLE = "PRAGMA user_version=1; CREATE TABLE patient (nhs_number TEXT, document TEXT); "
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """`serve` takes the signals of its process, which is the one of the tests here."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def csv_file(folder: Path, *rows: dict[str, str]) -> Path:
@@ -101,3 +118,78 @@ def test_half_a_tls_identity_is_a_usage_error(
     key.write_text("")
     given = [str(key) if argument == "KEY" else argument for argument in arguments]
     assert run_main(monkeypatch, capsys, "simulate", "serve", *given).code == 2
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("name", ["faults.json", "faults.toml"])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x = " + b"[" * 50_000, b"[" * 100_000])
+def test_a_faults_file_that_cannot_be_read_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, content: bytes
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    done = run_main(monkeypatch, capsys, "simulate", "serve", "--listen", "127.0.0.1:0", "--faults", file)
+    assert done.code == 2
+    assert str(file) in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--delay", "inf"),
+        ("serve", "--delay", "nan"),
+        ("serve", "--delay", "1e300"),
+        ("serve", "--listen", "a\x00b:80"),
+        ("serve", "--listen", "a" * 70 + ".example:80"),
+        ("list", "--limit", "9" * 30),
+        ("list", "--limit", "0"),
+        ("list", "--family", "\udcff"),
+        ("list", "--scenarios", "--family", "\udcff"),
+        ("list", "--after", "\udcff"),
+    ],
+)
+def test_values_that_nothing_can_be_done_with_are_usage_errors(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    done = run_main(monkeypatch, capsys, "simulate", *arguments)
+    assert done.code == 2
+    assert arguments[-2] in done.err
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE other (x TEXT);",
+        "CREATE TABLE other (x TEXT); PRAGMA user_version=1;",
+        OUR_TABLE,
+        OUR_TABLE + "INSERT INTO patient VALUES ('1', 'x');",
+        OUR_TABLE + "INSERT INTO patient VALUES ('1', '{}');",
+    ],
+    ids=["no version", "our version", "a table of our name", "no document", "another document"],
+)
+@pytest.mark.parametrize("command", [["list"], ["load", "--generate", "1"]], ids=["list", "load"])
+def test_a_database_of_another_program_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    tables: str,
+    command: list[str],
+) -> None:
+    file = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript(tables)
+    done = run_main(monkeypatch, capsys, "simulate", *command, "--store", file)
+    assert done.code == 3
+    assert done.err == f"smsp: {file}: the file is not a patient store of this version\n"
+
+
+def test_a_store_that_fails_while_it_is_used_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(PatientStore, "add_all", full)
+    file = tmp_path / "store.db"
+    done = run_main(monkeypatch, capsys, "simulate", "load", "--generate", "1", "--store", file)
+    assert (done.code, done.err) == (3, f"smsp: {file}: database or disk is full\n")

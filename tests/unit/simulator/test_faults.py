@@ -99,6 +99,16 @@ def test_a_file_may_be_toml_or_json(tmp_path: Path) -> None:
         {"once": [{"kind": "delay", "seconds": -1}]},
         {"once": [{"kind": "delay", "seconds": "1"}]},
         {"once": [{"kind": "delay", "seconds": True}]},
+        {"once": [{"kind": "delay", "seconds": float("inf")}]},
+        {"once": [{"kind": "delay", "seconds": float("nan")}]},
+        {"once": [{"kind": "delay", "seconds": 10**400}]},
+        {"once": [{"kind": "delay", "seconds": 3601}]},
+        {"once": [{"kind": "html", "status": 99}]},
+        {"once": [{"kind": "html", "status": 10**400}]},
+        {"once": [{"kind": "refusal", "codes": [["1"]]}]},
+        {"once": [{"kind": "refusal", "codes": [10**5000]}]},
+        {"every": [{"n": 10**5000, "kind": "cut"}]},
+        {"patient": [{"of": "\ud800", "kind": "cut"}]},
         {"once": [{"kind": "html", "status": "200"}]},
         {"once": [{"kind": "refusal", "codes": "1"}]},
         {"once": [{"kind": "refusal", "interaction": 5}]},
@@ -120,6 +130,15 @@ def test_what_is_not_understood_is_refused_as_a_whole(described: dict[str, Any])
 def test_an_unreadable_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text)
+    with pytest.raises(InvalidFault):
+        FaultPlan().load(path)
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x = " + b"[" * 50_000, b'{"once": ' + b"[" * 100_000])
+def test_a_binary_or_deep_file_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"faults{suffix}"
+    path.write_bytes(content)
     with pytest.raises(InvalidFault):
         FaultPlan().load(path)
 
