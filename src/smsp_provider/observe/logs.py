@@ -23,6 +23,7 @@ from smsp_provider.audit.operator_events import (
     RequestAnswered,
 )
 from smsp_provider.engine.ports import Clock
+from smsp_provider.observe.lines import LineWriter
 from smsp_provider.observe.redaction import keep_safe
 
 __all__ = ["Level", "LogLevel", "LogObserver", "quieten_libraries"]
@@ -61,13 +62,17 @@ class LogLevel:
 
 
 class LogObserver:
-    """Writes events to ``stream``, each line in one piece, so that threads and processes do not mix theirs."""
+    """Writes events to ``stream``, each line in one piece, so that threads and processes do not mix theirs.
+
+    Lines that the stream does not take in time are dropped; the next one that it takes is followed by their number.
+    """
 
     def __init__(self, stream: BinaryIO, level: LogLevel, clock: Clock) -> None:
         self._level: Final = level
         self._clock: Final = clock
+        self._lines: Final = LineWriter(stream)
         self._logger = structlog.wrap_logger(
-            structlog.BytesLogger(stream),
+            _Sink(self._lines),
             processors=[keep_safe, structlog.processors.JSONRenderer(serializer=_to_bytes)],
             wrapper_class=structlog.BoundLogger,
             cache_logger_on_first_use=True,
@@ -87,10 +92,23 @@ class LogObserver:
             self._write(level, "server", {"reason": text})
 
     def _write(self, level: Level, name: str, values: dict[str, object]) -> None:
-        line = {"at": timestamp(self._clock.now()), "level": level.name.lower(), **values, "pid": os.getpid()}
-        # A log that cannot be written (a closed pipe, a full disk) must not decide what a caller is answered.
+        # A log that cannot be written (a closed or unread pipe, a full disk) must not decide what a caller is answered.
         with suppress(Exception):
-            self._logger.info(name, **line)
+            if self._put(level, name, values) and (dropped := self._lines.take_dropped()):
+                reason = f"Log lines dropped since nobody read them: {dropped}."
+                if not self._put(Level.ERROR, "server", {"reason": reason}):
+                    self._lines.count_dropped(dropped)
+
+    def _put(self, level: Level, name: str, values: dict[str, object]) -> bool:
+        line = {"at": timestamp(self._clock.now()), "level": level.name.lower(), **values, "pid": os.getpid()}
+        return bool(self._logger.info(name, **line))
+
+
+class _Sink:
+    """What structlog hands a finished line to."""
+
+    def __init__(self, lines: LineWriter) -> None:
+        self.info: Final = lines.write
 
 
 _NAMES: Final[dict[type[OperatorEvent], str]] = {

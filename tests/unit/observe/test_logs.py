@@ -4,7 +4,9 @@ import io
 import json
 import logging
 import os
+import socket
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,6 +124,60 @@ def test_a_log_that_cannot_be_written_changes_nothing() -> None:
     observer.notify(ANSWERED)
 
 
+def _drain(reader: int) -> list[dict[str, object]]:
+    """What is in the pipe now."""
+    os.set_blocking(reader, False)
+    text = b""
+    with suppress(BlockingIOError):
+        while piece := os.read(reader, 65536):
+            text += piece
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _notify_in_time(observer: LogObserver, times: int) -> None:
+    def write() -> None:
+        for _ in range(times):
+            observer.notify(ANSWERED)
+
+    # (A daemon, so that a failure of this test does not hang the run.)
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "the log blocks"
+
+
+@pytest.mark.rule("IFC-LOG-01")
+def test_a_pipe_that_nobody_reads_stops_no_request_and_the_lost_lines_are_counted() -> None:
+    reader, writer = os.pipe()
+    with open(writer, "wb") as stream, open(reader, "rb"):  # noqa: PTH123 - descriptors
+        observer = LogObserver(stream, LogLevel(Level.INFO), SystemClock())
+        _notify_in_time(observer, 1000)
+        kept = _drain(reader)
+        assert 100 < len(kept) < 1000
+        assert {line["event"] for line in kept} == {"request-answered"}
+        _notify_in_time(observer, 2)
+        assert [(line["event"], line.get("reason")) for line in _drain(reader)] == [
+            ("request-answered", None),
+            ("server", f"Log lines dropped since nobody read them: {1000 - len(kept)}."),
+            ("request-answered", None),
+        ]
+        assert os.get_blocking(writer), "the mode of a stream that others share is not ours to change"
+
+
+def test_the_loss_of_a_parent_is_not_told_by_its_child() -> None:
+    reader, writer = os.pipe()
+    with open(writer, "wb") as stream, open(reader, "rb"):  # noqa: PTH123 - descriptors
+        observer = LogObserver(stream, LogLevel(Level.INFO), SystemClock())
+        _notify_in_time(observer, 1000)
+        _drain(reader)
+        child = os.fork()
+        if child == 0:
+            observer.notify(ANSWERED)
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert [line["event"] for line in _drain(reader)] == ["request-answered"]
+
+
 def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w+b") as stream:
         observer = LogObserver(stream, LogLevel(Level.INFO), SystemClock())
@@ -159,3 +215,23 @@ def test_libraries_that_log_content_write_nothing(name: str, capfd: pytest.Captu
         root.removeHandler(handler)
         root.setLevel(before)
     assert capfd.readouterr().err == "this one is heard\n"
+
+
+@pytest.mark.parametrize("kind", ["a pipe that cannot be opened anew", "a socket"])
+def test_a_stream_that_cannot_be_opened_anew_stops_no_request_either(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> int:
+        raise PermissionError
+
+    if kind == "a socket":
+        ours, theirs = (end.detach() for end in socket.socketpair())
+    else:
+        theirs, ours = os.pipe()
+    with open(ours, "wb") as stream, open(theirs, "rb"):  # noqa: PTH123 - descriptors
+        with monkeypatch.context() as patched:
+            if kind != "a socket":
+                patched.setattr(os, "open", refuse)
+            observer = LogObserver(stream, LogLevel(Level.INFO), SystemClock())
+        _notify_in_time(observer, 2000)
+        assert 10 < len(_drain(theirs)) < 2000
