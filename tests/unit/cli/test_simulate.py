@@ -157,13 +157,13 @@ def test_values_that_nothing_can_be_done_with_are_usage_errors(
 
 
 @pytest.mark.parametrize(
-    "tables",
+    ("tables", "document"),
     [
-        "CREATE TABLE other (x TEXT);",
-        "CREATE TABLE other (x TEXT); PRAGMA user_version=1;",
-        OUR_TABLE,
-        OUR_TABLE + "INSERT INTO patient VALUES ('1', 'x');",
-        OUR_TABLE + "INSERT INTO patient VALUES ('1', '{}');",
+        ("CREATE TABLE other (x TEXT);", None),
+        ("CREATE TABLE other (x TEXT); PRAGMA user_version=1;", None),
+        (OUR_TABLE, None),
+        (OUR_TABLE, "x"),
+        (OUR_TABLE, "{}"),
     ],
     ids=["no version", "our version", "a table of our name", "no document", "another document"],
 )
@@ -173,11 +173,15 @@ def test_a_database_of_another_program_is_told_of(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     tables: str,
+    document: str | None,
     command: list[str],
 ) -> None:
     file = tmp_path / "other.db"
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.executescript(tables)
+        if document is not None:
+            database.execute("INSERT INTO patient VALUES ('1', ?)", (document,))
+            database.commit()
     done = run_main(monkeypatch, capsys, "simulate", *command, "--store", file)
     assert done.code == 3
     assert done.err == f"smsp: {file}: the file is not a patient store of this version\n"
