@@ -52,7 +52,9 @@ def _cancelled() -> "Future[object]":
     return done
 
 
-@pytest.mark.parametrize("done", [_done(result=False), _done(ValueError()), _cancelled()], ids=str)
+@pytest.mark.parametrize(
+    "done", [_done(result=False), _done(ValueError()), _cancelled()], ids=["not kept", "failed", "cancelled"]
+)
 def test_a_connection_is_counted_off_once_even_if_it_is_gone(
     worker: BoundWorker, conn: TConn, done: "Future[object]"
 ) -> None:
