@@ -51,7 +51,7 @@ def test_workers_begin_no_trail_of_their_own_after_the_directory_was_moved(tmp_p
         assert _ready(url) == 503
         assert run_smsp(*ASK, url).returncode != 0
         assert not database.exists()
-        moved.rename(database.parent)
+        assert moved.with_name("moved").joinpath("audit.db").exists(), "what was moved is untouched"
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
