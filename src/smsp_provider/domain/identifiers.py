@@ -8,7 +8,9 @@ from smsp_provider.domain.masking import Masked
 
 __all__ = ["ASID", "OID", "LocalIdentifier", "ODSCode", "bare_uuid", "is_uuid", "same_uuid"]
 
-_MESSAGE_ID: Final = re.compile(r"(?:(?:urn:)?uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_MESSAGE_ID: Final = re.compile(
+    r"(?:(?:urn:)?uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+)
 
 
 class OID:

@@ -5,7 +5,6 @@ else picks a code for a failure.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from smsp_provider.audit.operator_events import AlertKind
 from smsp_provider.domain.audit_identity import AuthorRefused
@@ -20,11 +19,9 @@ from smsp_provider.domain.failures import (
 from smsp_provider.domain.gate import GateRefusal
 from smsp_provider.domain.requests import InputInvalid
 from smsp_provider.domain.response_codes import ResponseCode
+from smsp_provider.spine.hl7v3.fault import is_retryable
 
-__all__ = ["RETRYABLE_FAULT_CODES", "Disposition", "dispose"]
-
-RETRYABLE_FAULT_CODES: Final = frozenset({"200", "206", "208"})
-"""SOAP fault codes that mean Spine itself is in trouble, not our message."""
+__all__ = ["Disposition", "dispose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ def dispose(failure: Exception) -> Disposition:
             found = Disposition(ResponseCode.ANSWER_UNUSABLE, str(failure), alert=AlertKind.GATE_REFUSED)
         case NoCapacity():
             found = Disposition(None, failure.reason)
-        case Refused() if failure.codes and RETRYABLE_FAULT_CODES.issuperset(failure.codes):
+        case Refused() if is_retryable(failure.codes):
             found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
         case Refused():
             reason = " ".join((failure.reason, *failure.codes))

@@ -3,7 +3,6 @@
 Which services an action may name is for the ITK layer to say; here it has to be there and to agree with SOAPAction.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -11,6 +10,7 @@ from typing import Final, NoReturn
 from lxml import etree
 
 from smsp_provider.domain.faults import invalid_message
+from smsp_provider.domain.identifiers import is_uuid
 from smsp_provider.soap.envelope import SoapMessage
 from smsp_provider.xmlcore.names import WSA
 from smsp_provider.xmlcore.read import leaf_text, only_child
@@ -26,8 +26,6 @@ _FROM: Final = f"{{{WSA}}}From"
 _REPLY_TO: Final = f"{{{WSA}}}ReplyTo"
 _ADDRESS: Final = f"{{{WSA}}}Address"
 _READ: Final = frozenset({_MESSAGE_ID, _TO, _ACTION, _FROM, _REPLY_TO})
-
-_UUID: Final = re.compile(r"(?:urn:uuid:|uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def find_message_id(header_blocks: Iterable[etree._Element]) -> str | None:
     """
     found = [block for block in header_blocks if block.tag == _MESSAGE_ID]
     text = leaf_text(found[0]) if len(found) == 1 else ""
-    return text if _UUID.fullmatch(text) else None
+    return text if is_uuid(text) else None
 
 
 def read_addressing(message: SoapMessage, soap_action: str | None, policy: AddressingPolicy) -> Addressing:
@@ -68,7 +66,7 @@ def read_addressing(message: SoapMessage, soap_action: str | None, policy: Addre
         if block.tag in _READ:
             blocks[str(block.tag)].append(block)
     message_id = _one_text(blocks[_MESSAGE_ID], "wsa:MessageID", rule="WS-ADR-01")
-    if not _UUID.fullmatch(message_id):
+    if not is_uuid(message_id):
         _refuse("wsa:MessageID is not a UUID", rule="WS-ADR-01")
     to = _one_text(blocks[_TO], "wsa:To", rule="WS-ADR-03")
     if policy.accepted_to is not None and to not in policy.accepted_to:

@@ -15,7 +15,8 @@ from smsp_provider.domain.failures import (
 from smsp_provider.domain.gate import GateRefusal
 from smsp_provider.domain.requests import InputInvalid
 from smsp_provider.domain.response_codes import ResponseCode
-from smsp_provider.engine.disposition import RETRYABLE_FAULT_CODES, Disposition, dispose
+from smsp_provider.engine.disposition import Disposition, dispose
+from smsp_provider.spine.hl7v3.fault import RETRYABLE
 
 
 def test_what_never_reached_spine_or_got_no_whole_answer_is_unreachable() -> None:
@@ -25,7 +26,7 @@ def test_what_never_reached_spine_or_got_no_whole_answer_is_unreachable() -> Non
 
 @pytest.mark.rule("SMSP-PERF-006")
 def test_a_fault_whose_codes_are_all_retryable_is_unreachable() -> None:
-    assert frozenset({"200", "206", "208"}) == RETRYABLE_FAULT_CODES
+    assert frozenset({"200", "206", "208"}) == RETRYABLE
     for codes in (("200",), ("206",), ("208",), ("200", "208"), ("206", "206")):
         assert dispose(Refused("SOAP fault", codes)) == Disposition(ResponseCode.SPINE_UNREACHABLE, "SOAP fault")
 
