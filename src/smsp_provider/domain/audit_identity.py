@@ -42,6 +42,8 @@ class AccessMethod(Enum):
     UNATTENDED = 1
     ATTENDED = 2
     SMARTCARD = 3
+    NAMED_ASID = 5
+    """Naming an ASID beside the organisation: never alone, always with one of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,21 @@ class SpineAuthor:
 class Caller:
     """The initiating organisation and user.
 
-    ``ods_code`` is None when only an ASID identifies the organisation; ``named_asid`` is set when the request names one
-    (access method 5 where other ids stand beside it).
+    ``method`` is 1, 2 or 3. ``ods_code`` is None when only an ASID identifies the organisation; ``named_asid`` is set
+    when the request names one (access method 5 where other ids stand beside it).
     """
 
     method: AccessMethod
     ods_code: ODSCode | None
     named_asid: ASID | None
     author: SpineAuthor | None
+
+    @property
+    def methods(self) -> frozenset[AccessMethod]:
+        """All access methods that the audit identity makes use of: a client has to be registered for each."""
+        if self.ods_code is not None and self.named_asid is not None:
+            return frozenset({self.method, AccessMethod.NAMED_ASID})
+        return frozenset({self.method})
 
 
 def recognise(ids: tuple[AuditId, ...]) -> Caller:

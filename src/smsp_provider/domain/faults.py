@@ -34,8 +34,10 @@ class ErrorCode(Enum):
 class ToolkitFault(Exception):
     """A fault on its way to the caller.
 
-    ``text`` is for an end user and names the field, never its content; ``diagnostic`` is for an administrator; ``rule``
-    is the requirement id that was broken; ``status`` is the HTTP status, 500 but for sizes and media types.
+    ``text`` is for an end user and names the field, never its content; ``diagnostic`` is for an administrator;
+    ``rule`` is the requirement id that was broken; ``status`` is the HTTP status, 500 but for sizes and media types.
+    ``reason`` is for the audit and our operators only, where it says more than the caller may know. ``retry_after`` is
+    how many seconds a caller that is told to try again should wait.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class ToolkitFault(Exception):
         rule: str,
         diagnostic: str = "",
         status: int = 500,
+        reason: str = "",
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(text)
         self.faultcode = faultcode
@@ -55,6 +59,8 @@ class ToolkitFault(Exception):
         self.rule = rule
         self.diagnostic = diagnostic
         self.status = status
+        self.reason = reason or text
+        self.retry_after = retry_after
 
 
 def invalid_message(text: str, *, rule: str, status: int = 500) -> ToolkitFault:
@@ -62,14 +68,24 @@ def invalid_message(text: str, *, rule: str, status: int = 500) -> ToolkitFault:
     return ToolkitFault(FaultCode.CLIENT, ErrorCode.INVALID_MESSAGE, text, rule=rule, status=status)
 
 
-def access_denied(text: str, *, rule: str) -> ToolkitFault:
+def access_denied(text: str, *, rule: str, reason: str = "") -> ToolkitFault:
     """Certificate, username, timestamp or organisation: 3000."""
-    return ToolkitFault(FaultCode.CLIENT, ErrorCode.ACCESS_DENIED, text, rule=rule)
+    return ToolkitFault(FaultCode.CLIENT, ErrorCode.ACCESS_DENIED, text, rule=rule, reason=reason)
 
 
-def try_again(text: str, *, rule: str, diagnostic: str = "") -> ToolkitFault:
+def try_again(
+    text: str, *, rule: str, diagnostic: str = "", reason: str = "", retry_after: int | None = None
+) -> ToolkitFault:
     """Overload, shutting down, or a dependency down before Spine was tried: 2100."""
-    return ToolkitFault(FaultCode.SERVER, ErrorCode.TRY_AGAIN, text, rule=rule, diagnostic=diagnostic)
+    return ToolkitFault(
+        FaultCode.SERVER,
+        ErrorCode.TRY_AGAIN,
+        text,
+        rule=rule,
+        diagnostic=diagnostic,
+        reason=reason,
+        retry_after=retry_after,
+    )
 
 
 def provider_failure(text: str, *, rule: str, diagnostic: str = "") -> ToolkitFault:
