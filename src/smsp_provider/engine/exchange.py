@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from smsp_provider.domain.clients import PeerCertificate
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["InboundExchange", "Peer", "Reply"]
@@ -9,14 +10,16 @@ __all__ = ["InboundExchange", "Peer", "Reply"]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of the connection.
-
-    ``common_name`` is the CN of its verified certificate: None without TLS, and for a certificate that has no CN.
-    """
+    """The other end of the connection. ``certificate`` is its verified certificate, None without TLS."""
 
     address: str
     over_tls: bool = False
-    common_name: str | None = None
+    certificate: PeerCertificate | None = None
+
+    @property
+    def common_name(self) -> str | None:
+        """The CN of the certificate: None without TLS, and for a certificate that has no CN."""
+        return None if self.certificate is None else self.certificate.common_name
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
-from smsp_provider.web.peer import common_name_of, peer_of
+from smsp_provider.web.peer import certificate_of, peer_of
 from smsp_provider.web.server import Listener
 from smsp_provider.web.tls import ServerTLS, server_context
 from tls_fixtures import TestPKI, make_pki
@@ -91,9 +91,13 @@ def test_without_tls_nobody_has_a_name() -> None:
     assert (peer.address, peer.over_tls, peer.common_name) == ("", False, None)
 
 
-def test_a_certificate_without_a_single_common_name_has_none(pki: TestPKI) -> None:
+def test_a_certificate_is_known_by_fingerprint_subject_and_issuer(pki: TestPKI) -> None:
     certificate = x509.load_pem_x509_certificate(pki.client.certificate.read_bytes())
     der = certificate.public_bytes(serialization.Encoding.DER)
-    assert common_name_of(der) == "client"
-    assert common_name_of(der[:-20]) is None
-    assert common_name_of(b"") is None
+    found = certificate_of(der)
+    assert found is not None
+    assert found.common_name == "client"
+    assert found.fingerprint == certificate.fingerprint(hashes.SHA256()).hex()
+    assert (found.subject, found.issuer) == (certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string())
+    assert certificate_of(der[:-20]) is None
+    assert certificate_of(b"") is None
