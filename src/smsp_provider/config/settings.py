@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 __all__ = [
     "AuditSettings",
+    "ClientPolicy",
+    "ClientSettings",
     "Environment",
     "HTTPSListener",
     "Limits",
@@ -284,6 +286,32 @@ class Limits(_Section):
     )
 
 
+class ClientPolicy(StrEnum):
+    """Who may call; the value is the word of the settings."""
+
+    REGISTERED = "registered"
+    ANY = "any"
+
+
+class ClientSettings(_Section):
+    """The registry of clients."""
+
+    policy: ClientPolicy = Field(
+        ClientPolicy.REGISTERED,
+        description="registered: only clients of the registry; any: every certificate of the authority, and no limits "
+        "of a client (sandbox and test only, refused in live).",
+    )
+    database: str = Field(
+        "",
+        description="SQLAlchemy URL of the registry: sqlite:///FILE or postgresql+psycopg://HOST/DATABASE; empty: "
+        "clients.db beside the audit trail. A password belongs into a file that the driver reads, not in here.",
+    )
+    refresh_seconds: Seconds = Field(1, le=4, description="How often each worker looks for changes in the registry.")
+    stale_seconds: Seconds = Field(
+        30, le=3600, description="How long a worker goes on without the registry; then every request is fault 2100."
+    )
+
+
 class SchemaSettings(_Section):
     """Which schemas requests and responses are validated with."""
 
@@ -314,6 +342,7 @@ class Settings(BaseSettings):
     spine: SpineSettings
     audit: AuditSettings
     limits: Limits = Limits()
+    clients: ClientSettings = ClientSettings()
     schemas: SchemaSettings = SchemaSettings()
     log: LogSettings = LogSettings()
     vocabulary: Path | None = Field(
@@ -330,6 +359,7 @@ class Settings(BaseSettings):
                 "spine.default_asid": self.spine.default_asid is not None,
                 "spine.endpoint (http)": self.spine.endpoint.startswith("http:"),
                 "audit.synchronous": self.audit.synchronous != "FULL",
+                "clients.policy": self.clients.policy is not ClientPolicy.REGISTERED,
             }
             names = [name for name, is_relaxed in relaxed.items() if is_relaxed]
             if names:

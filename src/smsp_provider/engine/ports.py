@@ -4,12 +4,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from smsp_provider.domain.access import ClientBook
 from smsp_provider.domain.audit_identity import SpineAuthor
 from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.spine_answers import SpineAnswer
 from smsp_provider.domain.spine_queries import SpineQuery
 
-__all__ = ["Clock", "Deadline", "IdSource", "ReplayMemory", "ReplayUnavailable", "SpineConnector", "SpineSender"]
+__all__ = [
+    "ClientRegistry",
+    "Clock",
+    "Deadline",
+    "IdSource",
+    "RegistryUnavailable",
+    "ReplayMemory",
+    "ReplayUnavailable",
+    "SpineConnector",
+    "SpineSender",
+]
 
 
 class Clock(Protocol):
@@ -91,5 +102,21 @@ class ReplayMemory(Protocol):
 
         Raises:
             ReplayUnavailable: nothing can be told.
+        """
+        ...
+
+
+class RegistryUnavailable(Exception):
+    """Who is registered cannot be told, or has not been told for too long: nobody is let in on old knowledge."""
+
+
+class ClientRegistry(Protocol):
+    """Who is registered, as this process knows it."""
+
+    def book(self) -> ClientBook:
+        """The clients as they were at most a few seconds ago. Called for each request: returns at once.
+
+        Raises:
+            RegistryUnavailable: that is not known.
         """
         ...
