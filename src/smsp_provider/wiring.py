@@ -27,9 +27,9 @@ from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
 from smsp_provider.soap.addressing import AddressingPolicy
+from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
-from smsp_provider.storage.sqlite_replay import SqliteReplayMemory
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
@@ -101,14 +101,14 @@ def build_provider(
     audit = build_audit(settings, clock)
     if observer is None:
         observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
-    replay_file = settings.audit.database.with_name("replay.db")
+    replay_file = settings.audit.database.with_name("replay.table")
     pipeline = Pipeline(
         policy=build_policy(settings),
         schemas=schemas,
         connector=connector or _spine_connector(settings.spine, clock, ids),
         audit=audit,
         observer=observer,
-        replay=SqliteReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
+        replay=MappedReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
         clock=clock,
         ids=ids,
     )

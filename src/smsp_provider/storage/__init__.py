@@ -1,1 +1,1 @@
-"""Where things are kept: the audit trail in SQLite."""
+"""Where things are kept: the audit trail in SQLite, and what the workers share in mapped files."""

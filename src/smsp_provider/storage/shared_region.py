@@ -1,0 +1,163 @@
+"""Memory that several processes of a host share: a file of fixed size that each of them maps, and one lock over it.
+
+For small tables that every worker must agree on and that may be lost in a power cut: nothing waits for the disk. The
+kernel gives the lock back when a holder dies, who may then have left a write half done: content must be such that a
+record written in part is read as no record, or does no harm.
+"""
+
+import fcntl
+import mmap
+import os
+import struct
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SharedRegion"]
+
+_MAGIC: Final = b"SMSP-shared\0"
+_HEADER: Final = struct.Struct(">12s16sIQ")
+"""Magic, kind, version, size of the content in bytes."""
+_CONTENT_AT: Final = 64
+"""Where the content begins: a place that is aligned for everything."""
+_OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_PRIVATE_FILE: Final = 0o600
+_PRIVATE_DIRECTORY: Final = 0o700
+_RETRY_SECONDS: Final = 0.0002
+
+
+class SharedRegion:
+    """``size`` bytes at ``path``, all zero at first, mapped by every process that asks; kept over restarts.
+
+    ``kind`` (up to 16 bytes) and ``version`` say what the content means. A file of another kind, version or size is
+    left to those who have it open, and a new one is made in its place. Opened by the first use, and again by each
+    process after a fork. The place on the disk is taken at once, so that a full disk is an error here and does not kill
+    a process in the middle of a write; whoever shortens the file by hand does.
+
+    Safe for threads and processes, and for several objects on one file: the lock belongs to the open file, not to the
+    process as with ``lockf``, which any other closing of the file would release. ``wait_s`` bounds the wait for it.
+    """
+
+    def __init__(self, path: Path, *, kind: bytes, version: int, size: int, wait_s: float = 1.0) -> None:
+        self._path: Final = path
+        self._header: Final = _HEADER.pack(_MAGIC, kind, version, size)
+        self._length: Final = _CONTENT_AT + size
+        self._wait_s: Final = wait_s
+        self._begin()
+        _regions.add(self)
+
+    def _begin(self) -> None:
+        """The state of one process: nothing is open yet."""
+        self._guard = threading.Lock()
+        self._descriptor: int | None = None
+        self._content: memoryview | None = None
+
+    def begin_anew(self) -> None:
+        """After a fork, in the child: let go of the parent's open file, and with it of a lock that it may hold."""
+        self.close()
+        self._begin()
+
+    def close(self) -> None:
+        """Let go of the file; the next use opens it again. Not while another thread uses it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = self._content = None
+
+    @contextmanager
+    def locked(self) -> Iterator[memoryview]:
+        """The content, writable, which nobody else reads or writes until the end of the ``with``.
+
+        Keep it short, start no process in it, and do not keep what is yielded.
+
+        Raises:
+            TimeoutError: somebody else held it for longer than ``wait_s``.
+            OSError: the file cannot be opened, made or locked.
+        """
+        if not self._guard.acquire(timeout=self._wait_s):
+            raise TimeoutError
+        try:
+            if self._content is None or self._descriptor is None:
+                self._descriptor, self._content = self._open()
+            self._lock(self._descriptor)
+            try:
+                yield self._content
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            self._guard.release()
+
+    def _lock(self, descriptor: int) -> None:
+        """Wait in short steps: the call that waits in the kernel knows no end."""
+        give_up = 0.0
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                now = time.monotonic()
+                give_up = give_up or now + self._wait_s
+                if now > give_up:
+                    raise TimeoutError from None
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _open(self) -> tuple[int, memoryview]:
+        self._path.parent.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        while True:
+            descriptor = os.open(self._path, _OPEN | os.O_CREAT, _PRIVATE_FILE)
+            try:
+                self._lock(descriptor)
+                found = os.fstat(descriptor)
+                if self._is_in_place(found):
+                    if found.st_size == 0:
+                        self._lay_out(descriptor)
+                    elif not self._is_ours(descriptor, found.st_size):
+                        self._path.unlink(missing_ok=True)
+                        os.close(descriptor)
+                        continue
+                    content = self._mapped()
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                    return descriptor, content
+            except BaseException:
+                os.close(descriptor)
+                raise
+            # Somebody put another file in its place between the opening and the lock.
+            os.close(descriptor)
+
+    def _is_in_place(self, found: os.stat_result) -> bool:
+        try:
+            named = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, found)
+
+    def _is_ours(self, descriptor: int, length: int) -> bool:
+        return length == self._length and os.pread(descriptor, _HEADER.size, 0) == self._header
+
+    def _lay_out(self, descriptor: int) -> None:
+        """The header comes last: a file whose maker died before it is nobody's, and is replaced."""
+        os.posix_fallocate(descriptor, 0, self._length)
+        os.pwrite(descriptor, self._header, 0)
+
+    def _mapped(self) -> memoryview:
+        # Opened once more: a mapping keeps its file open, and in a forked child it would keep the parent's lock.
+        descriptor = os.open(self._path, _OPEN)
+        try:
+            return memoryview(mmap.mmap(descriptor, self._length))[_CONTENT_AT:]
+        finally:
+            os.close(descriptor)
+
+
+_regions: "weakref.WeakSet[SharedRegion]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for region in list(_regions):
+        region.begin_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
