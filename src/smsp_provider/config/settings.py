@@ -14,6 +14,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.domain.clients import SignaturePolicy
+from smsp_provider.soap.security import UsernamePolicy
+
 __all__ = [
     "AuditSettings",
     "ClientPolicy",
@@ -24,6 +27,7 @@ __all__ = [
     "LogSettings",
     "ReplayPolicy",
     "SchemaSettings",
+    "SecuritySettings",
     "Server",
     "ServiceSettings",
     "Settings",
@@ -312,6 +316,24 @@ class ClientSettings(_Section):
     )
 
 
+class SecuritySettings(_Section):
+    """What the WS-Security header of a request over TLS has to prove; on plain loopback HTTP nothing is compared."""
+
+    username: UsernamePolicy = Field(
+        UsernamePolicy.REQUIRE_MATCH,
+        description="require-match: the common name of the client certificate; known-name: a registered name of the "
+        "client; ignore: any (sandbox and test only, refused in live).",
+    )
+    signatures: SignaturePolicy = Field(
+        SignaturePolicy.VERIFY_IF_PRESENT,
+        description="verify-if-present, require, or ignore (sandbox and test only, refused in live); a client of the "
+        "registry may have its own.",
+    )
+    allow_sha1: bool = Field(
+        False, description="Accept signatures with SHA-1, which old toolkits make (sandbox and test only)."
+    )
+
+
 class SchemaSettings(_Section):
     """Which schemas requests and responses are validated with."""
 
@@ -343,6 +365,7 @@ class Settings(BaseSettings):
     audit: AuditSettings
     limits: Limits = Limits()
     clients: ClientSettings = ClientSettings()
+    security: SecuritySettings = SecuritySettings()
     schemas: SchemaSettings = SchemaSettings()
     log: LogSettings = LogSettings()
     vocabulary: Path | None = Field(
@@ -353,6 +376,8 @@ class Settings(BaseSettings):
     def _nothing_relaxed_in_live(self) -> Self:
         if self.server.http is None and self.server.https is None:
             raise ValueError("server.http or server.https must be set")
+        if self.security.username is UsernamePolicy.KNOWN_NAME and self.clients.policy is ClientPolicy.ANY:
+            raise ValueError("security.username: known-name needs the names of registered clients (clients.policy)")
         if self.environment is Environment.LIVE:
             relaxed = {
                 "server.http": self.server.http is not None,
@@ -360,6 +385,9 @@ class Settings(BaseSettings):
                 "spine.endpoint (http)": self.spine.endpoint.startswith("http:"),
                 "audit.synchronous": self.audit.synchronous != "FULL",
                 "clients.policy": self.clients.policy is not ClientPolicy.REGISTERED,
+                "security.username": self.security.username is UsernamePolicy.IGNORE,
+                "security.signatures": self.security.signatures is SignaturePolicy.IGNORE,
+                "security.allow_sha1": self.security.allow_sha1,
             }
             names = [name for name, is_relaxed in relaxed.items() if is_relaxed]
             if names:

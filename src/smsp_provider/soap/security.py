@@ -35,6 +35,8 @@ class UsernamePolicy(Enum):
 
     REQUIRE_MATCH = "require-match"
     """The common name of the TLS certificate (WS-SEC-07)."""
+    KNOWN_NAME = "known-name"
+    """The names that the client is registered with."""
     IGNORE = "ignore"
     """Nothing: for local use."""
 
