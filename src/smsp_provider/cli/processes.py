@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
 
 __all__ = ["Child", "StopSignals", "start_child", "stop_children"]
 
 _PR_SET_PDEATHSIG: Final = 1
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _POLL_SECONDS: Final = 0.05
 
 
@@ -27,7 +28,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
@@ -84,21 +85,28 @@ def start_child(name: str, work: Callable[[], int]) -> Child:
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _run(parent, work)
+    # The child begins with the handlers of its parent, which would take a signal to the child for one to the parent:
+    # what comes before it has put them off waits.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run(parent, mask, work)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     # Both sides do it, because either may be the first to need it.
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.setpgid(pid, pid)
     return Child(name, pid)
 
 
-def _run(parent: int, work: Callable[[], int]) -> NoReturn:
+def _run(parent: int, mask: Iterable[int], work: Callable[[], int]) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _die_with(parent)
         code = work()
     except SystemExit as ended:

@@ -67,6 +67,23 @@ def test_a_child_is_in_a_process_group_of_its_own() -> None:
     stop_children([child], 5)
 
 
+def test_a_child_asked_to_stop_before_it_has_begun_stops(tmp_path: Path) -> None:
+    # After each fork the child waits where it still has its parent's handlers, so that every signal comes too early.
+    program = (
+        "import os, signal, time\n"
+        "from smsp_provider.cli.processes import StopSignals, start_child, stop_children\n"
+        "os.register_at_fork(after_in_child=lambda: time.sleep(0.05))\n"
+        "StopSignals()\n"
+        "children = [start_child('sleeper', lambda: time.sleep(60) or 0) for _ in range(20)]\n"
+        "orderly = stop_children(children, 20)\n"
+        "print(orderly, {child.exit_code for child in children}, signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False
+    )
+    assert done.stdout == "True {-15} set()\n", done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent death signal")
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
