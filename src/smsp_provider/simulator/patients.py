@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,15 +22,20 @@ __all__ = ["PatientRow", "PatientStore", "UnusableStore", "birth_digits", "fold"
 _VERSION: Final = 1
 _BATCH: Final = 20_000
 _PRECISIONS: Final = (4, 6, 8)
-_TABLES: Final = """
-    CREATE TABLE patient (nhs_number TEXT PRIMARY KEY, superseded_by TEXT, document TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE name_key (family TEXT NOT NULL, gender TEXT NOT NULL, birth TEXT NOT NULL, nhs_number TEXT NOT NULL);
-"""
+_TABLES: Final = (
+    "CREATE TABLE patient (nhs_number TEXT PRIMARY KEY, superseded_by TEXT, document TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE name_key (family TEXT NOT NULL, gender TEXT NOT NULL, birth TEXT NOT NULL, nhs_number TEXT NOT NULL)",
+)
 _INDEXES: Final = """
     CREATE INDEX IF NOT EXISTS by_name ON name_key (family, gender, birth, nhs_number);
     CREATE INDEX IF NOT EXISTS by_key_number ON name_key (nhs_number);
     CREATE INDEX IF NOT EXISTS by_successor ON patient (superseded_by) WHERE superseded_by IS NOT NULL;
 """
+_PAGE: Final = "SELECT document FROM patient WHERE nhs_number > ?1 ORDER BY nhs_number LIMIT ?2"
+_PAGE_OF_FAMILY: Final = (
+    "SELECT document FROM patient WHERE nhs_number > ?1"
+    " AND nhs_number IN (SELECT nhs_number FROM name_key WHERE family = ?3) ORDER BY nhs_number LIMIT ?2"
+)
 _DROP_INDEXES: Final = """
     DROP INDEX IF EXISTS by_name;
     DROP INDEX IF EXISTS by_key_number;
@@ -75,6 +81,8 @@ class PatientStore:
     """
 
     def __init__(self, path: Path | None = None) -> None:
+        if path is not None and path.exists():
+            _look_before_touching(path)
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(
             ":memory:" if path is None else path, check_same_thread=False, isolation_level=None
@@ -89,11 +97,8 @@ class PatientStore:
         self._connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=2147483648"
         )
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            self._connection.executescript(f"{_TABLES} {_INDEXES} PRAGMA user_version={_VERSION}")
-        elif version != _VERSION:
-            raise UnusableStore("the file is not a patient store of this version")
+        if _is_blank(self._connection):
+            self._connection.executescript(f"{';'.join(_TABLES)}; {_INDEXES} PRAGMA user_version={_VERSION}")
 
     def __enter__(self) -> Self:
         return self
@@ -194,16 +199,9 @@ class PatientStore:
 
     def page(self, limit: int, after: str = "", family: str | None = None) -> list[PatientRow]:
         """At most ``limit`` patients in order of number, after the number ``after``, with a family name if given."""
-        where, values = "", [after]
-        if family is not None:
-            where = " AND nhs_number IN (SELECT nhs_number FROM name_key WHERE family = ?2)"
-            values.append(fold(family))
+        query, values = (_PAGE, (after, limit)) if family is None else (_PAGE_OF_FAMILY, (after, limit, fold(family)))
         with self._lock:
-            rows = self._connection.execute(
-                # The clause is one of two constants; every value is bound.
-                f"SELECT document FROM patient WHERE nhs_number > ?1{where} ORDER BY nhs_number LIMIT {int(limit)}",  # noqa: S608
-                values,
-            ).fetchall()
+            rows = self._connection.execute(query, values).fetchall()
         return [_row(unpack(row[0])) for row in rows]
 
     def numbers(self) -> Iterator[str]:
@@ -211,6 +209,34 @@ class PatientStore:
         with self._lock:
             rows = self._connection.execute("SELECT nhs_number FROM patient ORDER BY nhs_number").fetchall()
         return (str(row[0]) for row in rows)
+
+
+def _look_before_touching(path: Path) -> None:
+    """Read whose database a file holds, before anything is done that leaves a mark in it: setting WAL mode does.
+
+    Raises:
+        UnusableStore: another program's, or a store of another version.
+        sqlite3.DatabaseError: the file is no database, or cannot be read.
+    """
+    # An immutable file is read without locks and without files beside it. It does not show what stands in the log
+    # alone, so where it shows nothing the second look reads the log too.
+    for how in ("mode=ro&immutable=1", "mode=ro"):
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
+            if not _is_blank(connection):
+                tables = {row[0] for row in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'table'")}
+                if _pragma(connection, "user_version") != _VERSION or tables != set(_TABLES):
+                    raise UnusableStore("the file is not a patient store of this version")
+                return
+
+
+def _is_blank(connection: sqlite3.Connection) -> bool:
+    """Whether nobody has made anything of this database yet."""
+    marks = (_pragma(connection, "user_version"), _pragma(connection, "application_id"))
+    return marks == (0, 0) and connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _name_keys(patient: SpinePatient) -> set[tuple[str, str, str, str]]:

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -109,14 +110,49 @@ def test_a_load_that_breaks_off_leaves_a_store_that_works(tmp_path: Path) -> Non
         assert store.get(patients()[0].nhs_number) == patients()[0]
 
 
-def test_another_database_is_not_taken_for_a_store(tmp_path: Path) -> None:
-    path = tmp_path / "other.db"
-    other = sqlite3.connect(path)
-    other.execute("CREATE TABLE something (a)")
-    other.commit()
-    other.close()
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "CREATE TABLE something (a)",
+        "CREATE TABLE something (a); PRAGMA user_version=1",
+        "CREATE TABLE patient (nhs_number TEXT, document TEXT); PRAGMA user_version=1",
+        "PRAGMA application_id=77",
+        "PRAGMA user_version=3",
+    ],
+    ids=["table", "our version", "our name", "application", "version"],
+)
+def test_another_database_is_not_taken_for_a_store_and_not_changed(tmp_path: Path, mode: str, content: str) -> None:
+    path = tmp_path / "other #1?.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript(f"PRAGMA journal_mode={mode}; {content}")
+    before = _files(tmp_path)
     with pytest.raises(UnusableStore):
         PatientStore(path)
+    assert _files(tmp_path) == before
+
+
+def test_another_database_in_use_is_not_changed_though_all_of_it_stands_in_its_log(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("PRAGMA journal_mode=WAL; CREATE TABLE something (a)")
+        before = _files(tmp_path)
+        with pytest.raises(UnusableStore):
+            PatientStore(path)
+        after = _files(tmp_path)
+        assert {name for name in after if after[name] != before.get(name)} <= {"other.db-shm"}
+
+
+def test_a_store_in_use_and_an_empty_file_can_be_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    path.touch()
+    with PatientStore(path) as first, PatientStore(path) as second:
+        first.add(patients()[0])
+        assert second.count() == 1
 
 
 def test_there_must_be_somebody_to_measure() -> None:
