@@ -4,10 +4,11 @@ Source: WS-SEC-07, WS-SEC-08, WS-SEC-09 (several certificates), SMSP-SEC-001, SM
 audit-identity.md (organisations and ASIDs of a client).
 """
 
+import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -28,10 +29,16 @@ __all__ = [
     "PinState",
     "PriorityClass",
     "SignaturePolicy",
+    "rotated",
 ]
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
+_ODS_CODE: Final = re.compile(r"[A-Z0-9-]{1,32}")
+_ASID: Final = re.compile(r"[0-9]{12}")
+"""Spine wants twelve digits in an ASID (rule G06 of its validators)."""
+_LONGEST_TEXT: Final = 1000
+_MOST: Final = 1_000_000
 
 
 class ClientInvalid(ValueError):
@@ -93,6 +100,8 @@ class FingerprintPin:
     def __post_init__(self) -> None:
         if _FINGERPRINT.fullmatch(self.fingerprint) is None:
             raise ClientInvalid("pins: a fingerprint is 64 lower-case hexadecimal digits (SHA-256)")
+        if self.certificate is not None and hashlib.sha256(self.certificate).hexdigest() != self.fingerprint:
+            raise ClientInvalid("pins: the certificate is not that of the fingerprint")
         _check_moment(self.until)
 
     def matches(self, certificate: PeerCertificate, at: datetime) -> bool:
@@ -110,8 +119,8 @@ class NamePin:
     state: PinState = PinState.NEXT
 
     def __post_init__(self) -> None:
-        if not self.subject or not self.issuer:
-            raise ClientInvalid("pins: a pin by name needs subject and issuer")
+        _check_text("pins: subject", self.subject)
+        _check_text("pins: issuer", self.issuer)
         _check_moment(self.until)
 
     def matches(self, certificate: PeerCertificate, at: datetime) -> bool:
@@ -136,12 +145,12 @@ class Limits:
 
     def __post_init__(self) -> None:
         # Written so that a value that is not a number fails too.
-        if self.rate is not None and not 0 < self.rate <= 1_000_000:
-            raise ClientInvalid("limits: rate is more than 0")
-        if self.burst is not None and (self.rate is None or self.burst < 1):
-            raise ClientInvalid("limits: burst is at least 1, and belongs to a rate")
-        if self.concurrency is not None and self.concurrency < 1:
-            raise ClientInvalid("limits: concurrency is at least 1")
+        if self.rate is not None and not 0 < self.rate <= _MOST:
+            raise ClientInvalid(f"limits: rate is more than 0, and at most {_MOST}")
+        if self.burst is not None and (self.rate is None or not 1 <= self.burst <= _MOST):
+            raise ClientInvalid(f"limits: burst is from 1 to {_MOST}, and belongs to a rate")
+        if self.concurrency is not None and not 1 <= self.concurrency <= _MOST:
+            raise ClientInvalid(f"limits: concurrency is from 1 to {_MOST}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +164,7 @@ class Authority:
 
     def __post_init__(self) -> None:
         for name in ("approval_reference", "legal_basis", "use_case"):
-            if not getattr(self, name).strip():
-                raise ClientInvalid(f"authority: {name} is empty")
+            _check_text(f"authority: {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +198,11 @@ class Client:
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
             raise ClientInvalid("name: lower-case letters, digits, dots, hyphens and underscores, at most 64")
-        if not self.contact.strip():
-            raise ClientInvalid("contact: is empty")
-        if not self.organisations:
-            raise ClientInvalid("organisations: at least one that the client may act for")
+        _check_text("contact", self.contact)
+        _check_texts("party_key", () if self.party_key is None else (self.party_key,))
+        _check_texts("usernames", self.usernames)
+        _check_texts("profiles", self.profiles)
+        self._check_organisations()
         if not self.services:
             raise ClientInvalid("services: at least one")
         if not self.access_methods - {AccessMethod.NAMED_ASID}:
@@ -202,11 +211,47 @@ class Client:
             raise ClientInvalid("pins: one is given twice")
         if self.enabled == bool(self.disabled_reason.strip()):
             raise ClientInvalid("disabled_reason: a disabled client has one, an enabled client has none")
+        if self.disabled_reason:
+            _check_text("disabled_reason", self.disabled_reason)
         object.__setattr__(self, "organisations", MappingProxyType(dict(self.organisations)))
+
+    def _check_organisations(self) -> None:
+        if _ODS_CODE.fullmatch(self.ods_code.code) is None:
+            raise ClientInvalid("ods_code: letters, digits and hyphens, at most 32")
+        if not self.organisations:
+            raise ClientInvalid("organisations: at least one that the client may act for")
+        # A colon in a code would be where the tokens of a person begin.
+        if any(_ODS_CODE.fullmatch(organisation.code) is None for organisation in self.organisations):
+            raise ClientInvalid("organisations: an ODS code is letters, digits and hyphens, at most 32")
+        if any(asid is not None and _ASID.fullmatch(asid.value) is None for asid in self.organisations.values()):
+            raise ClientInvalid("organisations: an ASID has twelve digits")
 
     def recognises(self, certificate: PeerCertificate, at: datetime) -> bool:
         """Whether one of the pins holds for this certificate at this moment."""
         return any(pin.matches(certificate, at) for pin in self.pins)
+
+
+def rotated(client: Client, at: datetime, overlap: timedelta) -> Client:
+    """The client after a rotation at the moment ``at``: its next pins are the current ones.
+
+    The pins before them are accepted for the ``overlap``, but no longer than they were anyway. Pins whose time is over
+    are dropped.
+
+    Raises:
+        ClientInvalid: no pin that still holds was registered as the next one.
+    """
+    holding = tuple(pin for pin in client.pins if pin.until is None or at < pin.until)
+    if not any(pin.state is PinState.NEXT for pin in holding):
+        raise ClientInvalid("pins: none is registered as the next one, so a rotation would lock the client out")
+    pins = tuple(
+        replace(pin, state=PinState.CURRENT) if pin.state is PinState.NEXT else _retired(pin, at + overlap)
+        for pin in holding
+    )
+    return replace(client, pins=pins)
+
+
+def _retired(pin: Pin, end: datetime) -> Pin:
+    return replace(pin, state=PinState.RETIRED, until=end if pin.until is None else min(pin.until, end))
 
 
 def _identity(pin: Pin) -> tuple[str, ...]:
@@ -216,3 +261,18 @@ def _identity(pin: Pin) -> tuple[str, ...]:
 def _check_moment(moment: datetime | None) -> None:
     if moment is not None and moment.utcoffset() is None:
         raise ClientInvalid("pins: until needs a time zone")
+
+
+def _check_texts(field_name: str, texts: Iterable[str]) -> None:
+    for text in texts:
+        _check_text(field_name, text)
+
+
+def _check_text(field_name: str, text: str) -> None:
+    """Every database takes it, every terminal shows it, and it is what it looks like."""
+    if not text or text != text.strip():
+        raise ClientInvalid(f"{field_name}: is empty, or has blanks around it")
+    if len(text) > _LONGEST_TEXT or not text.isprintable():
+        raise ClientInvalid(
+            f"{field_name}: is longer than {_LONGEST_TEXT} characters, or holds one that cannot be shown"
+        )
