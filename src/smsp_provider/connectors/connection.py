@@ -147,7 +147,7 @@ class _DeadlineConnection(HTTPConnection):
         """
         read_by = time.monotonic() + (self.timeout or 0.0)
         # http.client calls the class to make a response and needs no more of it than that.
-        self.response_class = partial(_DeadlineResponse, read_by=read_by)  # type: ignore[assignment]
+        self.response_class = partial(_DeadlineResponse, read_by=read_by)  # type: ignore[assignment]  # only called
         with self._failures_told_apart():
             response = super().getresponse()
         self._answered_at = time.monotonic()

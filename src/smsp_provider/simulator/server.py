@@ -249,7 +249,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def finish_request(self, request: object, client_address: object) -> None:
         """In the connection's thread: handshake, conversation, end."""
         assert isinstance(request, socket.socket)  # noqa: S101 - a TCP server is given nothing else
-        assert isinstance(client_address, tuple)  # noqa: S101
+        assert isinstance(client_address, tuple)  # noqa: S101 - the same
         connection = request
         try:
             connection = self._spine.secured(request)

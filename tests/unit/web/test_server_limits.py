@@ -49,7 +49,7 @@ def test_a_halt_while_stopping_is_a_plain_end(monkeypatch: pytest.MonkeyPatch, s
 
     monkeypatch.setattr(BaseApplication, "run", halt)
     observer = Nowhere()
-    supervision = Supervision(observer, LogLevel(Level.INFO), lambda: None)  # type: ignore[arg-type]
+    supervision = Supervision(observer, LogLevel(Level.INFO), lambda: None)  # type: ignore[arg-type]  # all it uses
     with pytest.raises(SystemExit) as ended:
         run(lambda: pytest.fail("no worker"), Listener("127.0.0.1:0"), supervision)
     assert ended.value.code == code

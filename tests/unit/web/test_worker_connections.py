@@ -118,7 +118,7 @@ def test_without_file_descriptors_a_worker_pauses_and_says_so_now_and_then(
     listener = SimpleNamespace(accept=lambda: _fail(code))
     worker.nr_conns = 0
     for now[0], said in ((100.0, 1), (100.1, 1), (111.0, 2)):
-        worker.accept(listener)  # type: ignore[arg-type]
+        worker.accept(listener)  # type: ignore[arg-type]  # all that is used of a socket
         assert len(noted) == said
     assert pauses == [0.0, 0.05] * 3
     assert set(noted) == {"There are no file descriptors for another connection."}
@@ -126,7 +126,7 @@ def test_without_file_descriptors_a_worker_pauses_and_says_so_now_and_then(
 
 def test_other_failures_to_accept_are_not_hidden(worker: BoundWorker) -> None:
     with pytest.raises(OSError, match="22"):
-        worker.accept(SimpleNamespace(accept=lambda: _fail(errno.EINVAL)))  # type: ignore[arg-type]
+        worker.accept(SimpleNamespace(accept=lambda: _fail(errno.EINVAL)))  # type: ignore[arg-type]  # the same
 
 
 def _fail(code: int) -> None:
