@@ -34,8 +34,8 @@ A name that does not exist is refused in the file and in a section's variables, 
 Relative paths count from the directory that the provider is started in.
 `smsp config check --config FILE` shows every effective value with its origin, and checks every file that is named.
 
-`environment = "live"` (the default) refuses `server.http`, `spine.default_asid`, an `http://` Spine and
-`audit.synchronous = "NORMAL"`.
+`environment = "live"` (the default) refuses `server.http`, a TLS listener without `crl` or with `min_tls = "1.0"`,
+`spine.default_asid`, an `http://` Spine and `audit.synchronous = "NORMAL"`.
 """
 
 _COMMANDS_INTRODUCTION: Final = """\

@@ -1,19 +1,19 @@
 """The settings: a TOML file, environment variables over it (``SMSP_SECTION__NAME``), safe defaults under it.
 
 Every section refuses unknown names, so that a typo cannot pass as a default. Durations carry their unit in their name.
-Relaxed values are refused where ``environment`` is ``live``. The reference page is made from this module.
+Relaxed values are refused where ``environment`` is ``live``. The reference page is made from
+these models.
 """
 
-import ipaddress
-import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
+from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, relaxed_tls
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
 
@@ -23,8 +23,10 @@ __all__ = [
     "ClientSettings",
     "Environment",
     "HTTPSListener",
+    "LeastTLS",
     "Limits",
     "LogSettings",
+    "ProxyListener",
     "ReplayPolicy",
     "SchemaSettings",
     "SecuritySettings",
@@ -51,143 +53,11 @@ class ReplayPolicy(StrEnum):
     REJECT = "reject"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-_URL_CHARACTERS: Final = re.compile(r"[!-~]+")
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
-_PORT: Final = re.compile(r"[0-9]{1,5}")
-_MAX_PORT: Final = 65_535
-_WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
-
-
-def _http_url(value: str) -> SplitResult:
-    """The parts of an http(s) URL that a client can connect to.
-
-    The texts never repeat the value: somebody may have put a password into it.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    # Before it is split: urlsplit removes tabs and line ends without a word, and the client would not.
-    if _URL_CHARACTERS.fullmatch(value) is None:
-        raise ValueError("not an http(s) URL")
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise ValueError("not an http(s) URL: its host or its port is none") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("not an http(s) URL")
-    if "@" in parts.netloc:
-        raise ValueError("a URL with a user name or a password is not supported")
-    if port == 0 or (":" not in host and _HOST_NAME.fullmatch(host) is None):
-        raise ValueError("not an http(s) URL: its host or its port is none")
-    return parts
-
-
-def _has_control_character(text: str) -> bool:
-    return not text.isprintable()
-
-
-def _split_bind(value: str) -> tuple[str, int]:
-    """Host and port of an address to listen on.
-
-    Raises:
-        ValueError: there is no port in it, or none that exists.
-    """
-    host, _, port = value.rpartition(":")
-    if _PORT.fullmatch(port) is None or int(port) > _MAX_PORT:
-        raise ValueError("the address to listen on needs a port")
-    if _has_control_character(host):
-        raise ValueError("the address to listen on holds a control character")
-    return host.strip("[]"), int(port)
-
-
-Seconds = Annotated[float, Field(gt=0)]
-_Path = Annotated[str, Field(pattern="^/")]
 Asid = Annotated[str, Field(pattern="^[0-9]{12}$")]
 """Spine wants twelve digits in an ASID (rule G06 of its validators)."""
 
 
-class HTTPSListener(_Section):
-    """The listener with mutual TLS: callers must present a certificate that chains to ``client_ca``."""
-
-    bind: str = Field("0.0.0.0:8443", description="Address and port to listen on.")
-    certificate: Path = Field(description="PEM file of this endpoint's certificate and its chain.")
-    key: Path = Field(description="PEM file of its private key.")
-    client_ca: Path = Field(description="PEM file of the authorities that callers' certificates must chain to.")
-
-    @field_validator("bind")
-    @classmethod
-    def _with_a_port(cls, value: str) -> str:
-        _split_bind(value)
-        return value
-
-
-class Server(_Section):
-    """Where callers reach the provider."""
-
-    http: str | None = Field(
-        None, description="Loopback address and port for plain HTTP (local use only); none when unset."
-    )
-    https: HTTPSListener | None = Field(None, description="The mutual TLS listener; none when unset.")
-    workers: int = Field(2, ge=1, le=1024, description="Worker processes of each listener.")
-    threads: int = Field(
-        64, ge=1, le=4096, description="Threads of each worker: requests that can wait for Spine at once."
-    )
-    public_url: str = Field(
-        "", description="Scheme, host and port in WSDL addresses and faults; empty: as the caller addressed it."
-    )
-    service_paths: tuple[_Path, ...] = Field(("/smsp/pds",), description="Paths that serve all five services.")
-    operation_path_prefix: _Path = Field(
-        "/interoperability.toolkit/HL7v3/", description="Before the operation name: one path for each service."
-    )
-    graceful_stop_seconds: Seconds = Field(
-        30, le=3600, description="How long a stopping worker may finish its requests."
-    )
-
-    @field_validator("http")
-    @classmethod
-    def _loopback_only(cls, value: str | None) -> str | None:
-        if value is not None:
-            host, _ = _split_bind(value)
-            if host != "localhost" and not _is_loopback(host):
-                raise ValueError("plain HTTP is for loopback addresses only")
-        return value
-
-    @field_validator("public_url")
-    @classmethod
-    def _scheme_host_and_port(cls, value: str) -> str:
-        # The path of each service is put behind it, so it must end where a path begins.
-        if value:
-            parts = _http_url(value)
-            if parts.path.strip("/") or parts.query or parts.fragment:
-                raise ValueError("only scheme, host and port: paths have settings of their own")
-        return value
-
-    @model_validator(mode="after")
-    def _two_addresses(self) -> Self:
-        if self.http is not None and self.https is not None:
-            plain, plain_port = _split_bind(self.http)
-            secure, port = _split_bind(self.https.bind)
-            loopback = {"localhost", "127.0.0.1"}
-            same = plain == secure or secure in _WILDCARDS or {plain, secure} == loopback
-            # Port 0 is a free port for each.
-            if port and port == plain_port and same:
-                raise ValueError("http and https cannot listen on the same address and port")
-        return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-class ServiceSettings(_Section):
+class ServiceSettings(Section):
     """How requests are read and answered."""
 
     accepted_to: tuple[str, ...] = Field(
@@ -207,7 +77,7 @@ class ServiceSettings(_Section):
     )
 
 
-class SpineSettings(_Section):
+class SpineSettings(Section):
     """Spine as the PDS upstream over HL7 V3."""
 
     endpoint: str = Field(description="URL of Spine's synchronous PDS service; http:// only to loopback.")
@@ -233,7 +103,7 @@ class SpineSettings(_Section):
     @field_validator("endpoint")
     @classmethod
     def _secure_or_local(cls, value: str) -> str:
-        parts = _http_url(value)
+        parts = http_url(value)
         if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError("http:// is for loopback addresses only")
         return value
@@ -241,7 +111,7 @@ class SpineSettings(_Section):
     @field_validator("own_address")
     @classmethod
     def _can_stand_in_a_message(cls, value: str) -> str:
-        if _has_control_character(value):
+        if has_control_character(value):
             raise ValueError("a control character cannot stand in a message")
         return value
 
@@ -260,7 +130,7 @@ class SpineSettings(_Section):
         return self
 
 
-class AuditSettings(_Section):
+class AuditSettings(Section):
     """The audit trail."""
 
     database: Path = Field(description="SQLite file of the audit trail; made when it is not there.")
@@ -271,12 +141,12 @@ class AuditSettings(_Section):
     @field_validator("database")
     @classmethod
     def _names_a_file(cls, value: Path) -> Path:
-        if value.name in ("", "..") or _has_control_character(str(value)):
+        if value.name in ("", "..") or has_control_character(str(value)):
             raise ValueError("not the name of a file")
         return value
 
 
-class Limits(_Section):
+class Limits(Section):
     """Bounds on what a caller can make the provider do."""
 
     max_body_bytes: int = Field(
@@ -297,7 +167,7 @@ class ClientPolicy(StrEnum):
     ANY = "any"
 
 
-class ClientSettings(_Section):
+class ClientSettings(Section):
     """The registry of clients."""
 
     policy: ClientPolicy = Field(
@@ -316,7 +186,7 @@ class ClientSettings(_Section):
     )
 
 
-class SecuritySettings(_Section):
+class SecuritySettings(Section):
     """What the WS-Security header of a request over TLS has to prove; on plain loopback HTTP nothing is compared."""
 
     username: UsernamePolicy = Field(
@@ -334,13 +204,13 @@ class SecuritySettings(_Section):
     )
 
 
-class SchemaSettings(_Section):
+class SchemaSettings(Section):
     """Which schemas requests and responses are validated with."""
 
     directory: Path | None = Field(None, description="Folder of the official schema pack; unset: the provider's own.")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Operator events on standard output, one JSON object a line."""
 
     level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest level that is written.")
@@ -374,13 +244,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _nothing_relaxed_in_live(self) -> Self:
-        if self.server.http is None and self.server.https is None:
-            raise ValueError("server.http or server.https must be set")
+        if not (self.server.http or self.server.https or self.server.proxy):
+            raise ValueError("server.http, server.https or server.proxy must be set")
         if self.security.username is UsernamePolicy.KNOWN_NAME and self.clients.policy is ClientPolicy.ANY:
             raise ValueError("security.username: known-name needs the names of registered clients (clients.policy)")
         if self.environment is Environment.LIVE:
             relaxed = {
                 "server.http": self.server.http is not None,
+                **relaxed_tls("server.https", self.server.https),
+                **relaxed_tls("server.proxy", self.server.proxy),
                 "spine.default_asid": self.spine.default_asid is not None,
                 "spine.endpoint (http)": self.spine.endpoint.startswith("http:"),
                 "audit.synchronous": self.audit.synchronous != "FULL",

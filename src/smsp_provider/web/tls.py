@@ -10,25 +10,44 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from smsp_provider.certificates.reading import read_certificates
+from smsp_provider.certificates.revocation import check_lists, read_lists
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["BoundedSocket", "ServerTLS", "server_context"]
+__all__ = ["BoundedSocket", "Generation", "ServerTLS", "is_outdated", "server_context"]
 
 _ARRIVAL_SECONDS: Final = 10.0
 """How long a handshake, or a request from its first byte to its last, may take."""
 
+_EVERY_CIPHER: Final = "DEFAULT:@SECLEVEL=0"
+"""TLS before 1.2 signs with MD5 and SHA-1 together, which OpenSSL allows at no higher level."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerTLS:
-    """PEM files: this endpoint's certificate chain, its key, and the authorities of callers' certificates."""
+    """PEM files: this endpoint's certificate chain, its key, and the authorities of callers' certificates.
+
+    ``crl`` holds a revocation list of each authority; without it revocation is not checked. ``least`` is the oldest
+    TLS that is spoken: 1.2 or 1.3, or ``MINIMUM_SUPPORTED`` for all that OpenSSL knows, which is for tests only.
+    """
 
     certificate: Path
     key: Path
     client_ca: Path
+    crl: Path | None = None
+    least: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that is read."""
+        named = (self.certificate, self.key, self.client_ca)
+        return named if self.crl is None else (*named, self.crl)
 
 
 class BoundedSocket(socket.socket):
@@ -69,10 +88,18 @@ class _BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
     """The same over TLS."""
 
 
+@dataclass(slots=True)
+class Generation:
+    """The files that contexts were made of; ``retired`` when other files have taken their place."""
+
+    retired: bool = False
+
+
 class _BoundedContext(ssl.SSLContext):
     """A context whose server side sockets are bounded from the handshake on."""
 
     sslsocket_class = _BoundedTLSSocket
+    generation: Generation
 
     def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:  # noqa: ANN401 - as it is
         sock.settimeout(_ARRIVAL_SECONDS)
@@ -81,20 +108,40 @@ class _BoundedContext(ssl.SSLContext):
         return wrapped
 
 
-def server_context(files: ServerTLS) -> ssl.SSLContext:
-    """TLS 1.2 or later with a client certificate of ``client_ca`` required. One context serves all connections.
+def is_outdated(connection: socket.socket) -> bool:
+    """Whether a connection began with files that have been replaced since, say by a longer revocation list."""
+    context = connection.context if isinstance(connection, _BoundedTLSSocket) else None
+    return isinstance(context, _BoundedContext) and context.generation.retired
 
-    Sessions are not resumed: every connection shows its certificate and has it checked.
+
+def server_context(files: ServerTLS, generation: Generation | None = None) -> ssl.SSLContext:
+    """TLS with a client certificate of ``client_ca`` required, checked against the revocation lists if there are any.
+
+    There are no session tickets, so TLS 1.3 resumes nothing. TLS 1.2 resumes sessions from the memory of this context,
+    and OpenSSL lets nobody switch that off from here: see :mod:`smsp_provider.web.tls_reload` for how long that lives.
 
     Raises:
         OSError: a file cannot be read.
         ssl.SSLError: a file is not what it should be, or key and certificate do not belong together.
+        ValueError: a revocation list is missing, past its end or broken.
     """
     context = _BoundedContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(files.certificate, files.key)
+    context.generation = generation or Generation()
+    context.minimum_version = files.least
+    if files.least is ssl.TLSVersion.MINIMUM_SUPPORTED:
+        context.set_ciphers(_EVERY_CIPHER)
+    # Without a password callback OpenSSL would ask on the terminal, and a service would hang at its start.
+    context.load_cert_chain(files.certificate, files.key, password=_no_password)
     context.load_verify_locations(files.client_ca)
     context.verify_mode = ssl.CERT_REQUIRED
+    if files.crl is not None:
+        check_lists(read_lists(files.crl), read_certificates(files.client_ca), datetime.now(UTC))
+        context.load_verify_locations(files.crl)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.num_tickets = 0
     return context
+
+
+def _no_password() -> str:
+    raise ValueError("the private key is encrypted, which is not supported")

@@ -13,6 +13,7 @@ environment = "live"
 certificate = "server.pem"
 key = "server.key"
 client_ca = "clients.pem"
+crl = "clients-crl.pem"
 [spine]
 endpoint = "https://spine.example/sync-service"
 certificate = "spine.pem"
@@ -89,6 +90,8 @@ def test_live_refuses_each_relaxed_value_by_name(tmp_path: Path) -> None:
         ("[spine]", '[spine]\ndefault_asid = "999999999999"', "spine.default_asid"),
         ("https://spine.example", "http://localhost:9090", "spine.endpoint (http)"),
         ("[audit]", '[audit]\nsynchronous = "NORMAL"', "audit.synchronous"),
+        ('crl = "clients-crl.pem"', "", "server.https without crl"),
+        ('crl = "clients-crl.pem"', 'crl = "clients-crl.pem"\nmin_tls = "1.0"', "server.https.min_tls"),
     ):
         message = refused(tmp_path, changed(LIVE, old, new))
         assert "not allowed in live: " + name in message
@@ -105,6 +108,40 @@ def test_plain_http_is_for_loopback_addresses_only(tmp_path: Path) -> None:
         assert load(tmp_path, changed(SANDBOX, "127.0.0.1:8080", address)).server.http == address
     for address in ("0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "provider.example:8080", ":8080", "8080", ""):
         assert "server.http" in refused(tmp_path, changed(SANDBOX, "127.0.0.1:8080", address))
+
+
+PROXY = """[server.proxy]
+certificate = "server.pem"
+key = "server.key"
+client_ca = "clients.pem"
+crl = "clients-crl.pem"
+socket = "/run/smsp/provider.sock"
+[spine]"""
+
+
+@pytest.mark.rule("WS-SEC-01")
+def test_behind_a_proxy_live_has_the_same_rules(tmp_path: Path) -> None:
+    behind = changed(LIVE, "[spine]", PROXY)
+    proxy = load(tmp_path, behind).server.proxy
+    assert proxy is not None
+    assert (proxy.socket_mode, proxy.min_tls, proxy.health) == ("0660", "1.2", "127.0.0.1:8081")
+    for more, name in (("", "server.proxy without crl"), ('min_tls = "1.0"\n', "server.proxy.min_tls")):
+        text = behind.replace('crl = "clients-crl.pem"\nsocket', f"{more}socket")
+        assert name in refused(tmp_path, text)
+
+
+def test_the_socket_of_the_proxy_is_nobody_elses(tmp_path: Path) -> None:
+    behind = changed(LIVE, "[spine]", PROXY)
+    for line, name in (
+        ('socket_mode = "0666"', "server.proxy.socket_mode"),
+        ('socket_mode = "rw"', "server.proxy.socket_mode"),
+        ('health = "0.0.0.0:8081"', "loopback"),
+        ('bind = "0.0.0.0:8443"', "https and proxy cannot listen on the same address and port"),
+        ('bind = ":8081"', "proxy and proxy.health cannot listen"),
+    ):
+        assert name in refused(tmp_path, changed(behind, 'socket = "', f'{line}\nsocket = "'))
+    for path in ("provider.sock", "/" + "x" * 101, "/run/a\\nb"):
+        assert "server.proxy.socket" in refused(tmp_path, behind.replace("/run/smsp/provider.sock", path))
 
 
 def test_spine_is_reached_by_plain_http_on_loopback_only(tmp_path: Path) -> None:
@@ -129,7 +166,9 @@ def test_spine_over_https_needs_certificate_key_and_authorities(tmp_path: Path) 
 
 
 def test_some_listener_must_be_there(tmp_path: Path) -> None:
-    assert "server.http or server.https" in refused(tmp_path, changed(SANDBOX, 'http = "127.0.0.1:8080"', ""))
+    assert "server.http, server.https or server.proxy" in refused(
+        tmp_path, changed(SANDBOX, 'http = "127.0.0.1:8080"', "")
+    )
 
 
 def sections(model: type[BaseModel], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
