@@ -11,7 +11,7 @@ So a fault always comes before a business answer, but for the audit identity.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from smsp_provider.domain.service import Service
 from smsp_provider.itk.payload import payload_content
 from smsp_provider.itk.services import SERVICES, service_of_action
 from smsp_provider.xmlcore.names import ITK
-from smsp_provider.xmlcore.read import XML_SPACE, only_child
+from smsp_provider.xmlcore.read import XML_SPACE, by_tag, only_child
 from smsp_provider.xmlcore.schemas import SchemaName, Schemas
 
 __all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "peek_identity", "read_audit_ids", "read_distribution"]
@@ -124,10 +124,11 @@ def read_distribution(
     # That it is nobody comes before the rest of the envelope; whether the user may be named is said later.
     caller = _caller(audit_ids)
     tracking_id = _tracking_id(header)
-    _check_addresses(header)
-    item = _one(header, _MANIFEST, _MANIFEST_ITEM, "COR-DEH-05")
+    parts = by_tag(header[:])
+    _check_addresses(parts.get(_ADDRESS_LIST, ()))
+    item = _one(parts.get(_MANIFEST, ()), _MANIFEST_ITEM, "manifest", "COR-DEH-05")
     payload_id = _check_item(item, policy.accepted_profiles[service])
-    payload = _one(body_child, _PAYLOADS, _PAYLOAD, "COR-DEP-01")
+    payload = _one(by_tag(body_child[:]).get(_PAYLOADS, ()), _PAYLOAD, "payloads", "COR-DEP-01")
     _check_payload(payload, payload_id)
     base64, compressed = _flag(item, "base64"), _flag(item, "compressed")
     if _flag(item, "encrypted"):
@@ -140,7 +141,7 @@ def read_distribution(
         tracking_id=tracking_id,
         audit_ids=audit_ids,
         caller=caller,
-        sender_address=_sender(header),
+        sender_address=_sender(parts.get(_SENDER, ())),
         payload=None if isinstance(content, InputInvalid) else content,
         payload_problem=problem,
         decoded=base64 or compressed,
@@ -164,21 +165,22 @@ def read_audit_ids(header: etree._Element) -> tuple[AuditId, ...]:
         InputInvalid: none is left (SMSP-AUDIT-005).
         ToolkitFault: 1000: two audit identities, or more than four ids.
     """
-    found = tuple(header.iterchildren(_AUDIT_IDENTITY))
+    found = [child for child in header[:] if child.tag == _AUDIT_IDENTITY]
     if not found:
         raise InputInvalid("auditIdentity", "is missing")
     if len(found) > 1:
         _refuse("auditIdentity is given more than once", rule="DE-PDS-02")
-    ids = tuple(found[0].iterchildren(_ID))
+    ids = [child for child in found[0][:] if child.tag == _ID]
     if len(ids) > _MAX_AUDIT_IDS:
         _refuse("auditIdentity holds more than four ids", rule="DE-PDS-02")
-    read = tuple(
-        AuditId((item.get("type") or OID.ITK_IDENTITY).strip(), (item.get("uri") or "").strip()) for item in ids
-    )
-    named = tuple(item for item in read if item.uri)
+    named = [
+        AuditId((item.get("type") or OID.ITK_IDENTITY).strip(), uri)
+        for item in ids
+        if (uri := (item.get("uri") or "").strip())
+    ]
     if not named:
-        raise InputInvalid("auditIdentity", "is blank" if read else "is empty")
-    return named
+        raise InputInvalid("auditIdentity", "is blank" if ids else "is empty")
+    return tuple(named)
 
 
 def _caller(audit_ids: tuple[AuditId, ...]) -> Caller | AuthorRefused:
@@ -225,23 +227,22 @@ def _tracking_id(header: etree._Element) -> str:
     return tracking_id
 
 
-def _check_addresses(header: etree._Element) -> None:
-    addresses = [address for found in header.iterchildren(_ADDRESS_LIST) for address in found.iterchildren(_ADDRESS)]
+def _check_addresses(lists: Sequence[etree._Element]) -> None:
+    addresses = [address for found in lists for address in found[:] if address.tag == _ADDRESS]
     if len(addresses) > 1:
         _refuse("addresslist holds more than one address", rule="DE-PDS-02")
 
 
-def _one(parent: etree._Element, group_tag: str, tag: str, rule: str) -> etree._Element:
-    """The one item of a counted group: manifest and manifestitem, payloads and payload."""
-    name, item_name = group_tag.rpartition("}")[2], tag.rpartition("}")[2]
-    group = only_child(parent, group_tag)
-    if group is None:
+def _one(groups: Sequence[etree._Element], tag: str, name: str, rule: str) -> etree._Element:
+    """The one item of the one counted group ``name``: manifestitem of manifest, payload of payloads."""
+    if len(groups) != 1:
         _refuse(f"{name} is missing or given more than once", rule=rule)
+    group = groups[0]
     if not _ONE.fullmatch(_count(group, name, rule)):
         _refuse(f"{name} count is not 1", rule=rule)
-    items = tuple(group.iterchildren(tag))
+    items = [item for item in group[:] if item.tag == tag]
     if len(items) != 1:
-        _refuse(f"{name} count does not match: {len(items)} of {item_name}", rule=rule)
+        _refuse(f"{name} count does not match: {len(items)} of {tag.rpartition('}')[2]}", rule=rule)
     return items[0]
 
 
@@ -293,9 +294,8 @@ def _check_schema(envelope: etree._Element, payload: etree._Element, schemas: Sc
         _refuse(f"The distribution envelope breaks its schema at {findings[0].path}", rule="WS-VAL-01")
 
 
-def _sender(header: etree._Element) -> str | None:
-    sender = header.find(_SENDER)
-    return None if sender is None else sender.get("uri")
+def _sender(senders: Sequence[etree._Element]) -> str | None:
+    return senders[0].get("uri") if senders else None
 
 
 def _refuse(text: str, *, rule: str) -> NoReturn:

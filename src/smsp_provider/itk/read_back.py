@@ -15,7 +15,7 @@ from smsp_provider.domain.service import Service
 from smsp_provider.itk.services import SERVICES
 from smsp_provider.xmlcore.names import HL7, ITK, SOAP11, WSA
 from smsp_provider.xmlcore.parse import MalformedXML, parse
-from smsp_provider.xmlcore.read import leaf_text, only_child
+from smsp_provider.xmlcore.read import first_child, leaf_text, only_child
 from smsp_provider.xmlcore.schemas import SchemaName, Schemas
 
 __all__ = ["ResponseFacts", "read_back"]
@@ -75,7 +75,7 @@ def read_back(document: bytes, service: Service, schemas: Schemas) -> ResponseFa
         valid=not findings,
         findings=findings,
         relates_to=_relates_to(root),
-        code=_attribute(content.find(_VALUE), "code"),
+        code=_attribute(first_child(content, _VALUE), "code"),
         nhs_numbers=numbers,
         local_identifier=local_identifier,
         date_of_birth=_date_of_birth(patient),
@@ -110,11 +110,11 @@ def _relates_to(root: etree._Element) -> str | None:
 def _patient(content: etree._Element) -> etree._Element | None:
     """The patient at its exact path: below subject, in a verification below component/validIdentifier first."""
     holder: etree._Element | None = content
-    component = content.find(_COMPONENT)
+    component = first_child(content, _COMPONENT)
     if component is not None:
-        holder = component.find(_VALID_IDENTIFIER)
-    subject = None if holder is None else holder.find(_SUBJECT)
-    return None if subject is None else subject.find(_PATIENT)
+        holder = first_child(component, _VALID_IDENTIFIER)
+    subject = None if holder is None else first_child(holder, _SUBJECT)
+    return None if subject is None else first_child(subject, _PATIENT)
 
 
 def _identifiers(patient: etree._Element | None) -> tuple[tuple[str, ...], LocalIdentifier | None]:
@@ -122,7 +122,9 @@ def _identifiers(patient: etree._Element | None) -> tuple[tuple[str, ...], Local
         return (), None
     numbers: list[str] = []
     local_identifier: LocalIdentifier | None = None
-    for identifier in patient.iterchildren(_ID):
+    for identifier in patient[:]:
+        if identifier.tag != _ID:
+            continue
         root, extension = identifier.get("root", ""), identifier.get("extension", "")
         if root == OID.NHS_NUMBER:
             numbers.append(extension)
@@ -132,8 +134,8 @@ def _identifiers(patient: etree._Element | None) -> tuple[tuple[str, ...], Local
 
 
 def _date_of_birth(patient: etree._Element | None) -> str | None:
-    person = None if patient is None else patient.find(_PATIENT_PERSON)
-    return None if person is None else _attribute(person.find(_BIRTH_TIME), "value")
+    person = None if patient is None else first_child(patient, _PATIENT_PERSON)
+    return None if person is None else _attribute(first_child(person, _BIRTH_TIME), "value")
 
 
 def _attribute(element: etree._Element | None, name: str) -> str | None:

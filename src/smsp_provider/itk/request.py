@@ -12,7 +12,7 @@ from smsp_provider.domain.requests import InputInvalid, RequestFields
 from smsp_provider.domain.service import Service
 from smsp_provider.itk.services import SERVICES
 from smsp_provider.xmlcore.names import HL7, XSI
-from smsp_provider.xmlcore.read import XML_SPACE
+from smsp_provider.xmlcore.read import XML_SPACE, first_child
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = ["read_request"]
@@ -65,19 +65,20 @@ def read_request(service: Service, payload: etree._Element, schemas: Schemas) ->
 
 def _values(payload: etree._Element) -> dict[str, etree._Element]:
     """The value element of every parameter that is there, by the parameter's local name."""
-    query = payload.find(_QUERY)
+    query = first_child(payload, _QUERY)
     if query is None or _is_null(query):
         return {}
     values = {}
-    for parameter in query:
-        value = parameter.find(_VALUE)
+    for parameter in query[:]:
+        value = first_child(parameter, _VALUE)
         if value is not None and not _is_null(parameter) and not _is_null(value):
             values[str(parameter.tag)[_PREFIX_LENGTH:]] = value
     return values
 
 
 def _is_null(element: etree._Element) -> bool:
-    return element.get("nullFlavor") is not None or element.get(_NIL, "").strip(XML_SPACE) in ("true", "1")
+    nil = element.get(_NIL)
+    return element.get("nullFlavor") is not None or (nil is not None and nil.strip(XML_SPACE) in ("true", "1"))
 
 
 def _attribute(value: etree._Element | None, name: str) -> str | None:
@@ -95,7 +96,7 @@ def _name(value: etree._Element | None) -> tuple[str | None, str | None]:
 
 def _text(value: etree._Element | None, tag: str, field: str) -> str | None:
     """The text of a part. The schema lets elements of other namespaces stand in it: half a name is no name."""
-    part = None if value is None else value.find(tag)
+    part = None if value is None else first_child(value, tag)
     if part is None or _is_null(part):
         return None
     if len(part):

@@ -3,7 +3,7 @@
 Which services an action may name is for the ITK layer to say; here it has to be there and to agree with SOAPAction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -13,7 +13,7 @@ from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.identifiers import is_uuid
 from smsp_provider.soap.envelope import SoapMessage
 from smsp_provider.xmlcore.names import WSA
-from smsp_provider.xmlcore.read import leaf_text, only_child
+from smsp_provider.xmlcore.read import by_tag, leaf_text, only_child
 
 __all__ = ["ANONYMOUS", "Addressing", "AddressingPolicy", "find_message_id", "read_addressing"]
 
@@ -25,7 +25,6 @@ _ACTION: Final = f"{{{WSA}}}Action"
 _FROM: Final = f"{{{WSA}}}From"
 _REPLY_TO: Final = f"{{{WSA}}}ReplyTo"
 _ADDRESS: Final = f"{{{WSA}}}Address"
-_READ: Final = frozenset({_MESSAGE_ID, _TO, _ACTION, _FROM, _REPLY_TO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +60,22 @@ def read_addressing(message: SoapMessage, soap_action: str | None, policy: Addre
     Raises:
         ToolkitFault: 1000, the first breach in the order MessageID, To, Action, ReplyTo.
     """
-    blocks: dict[str, list[etree._Element]] = {tag: [] for tag in _READ}
-    for block in message.header_blocks:
-        if block.tag in _READ:
-            blocks[str(block.tag)].append(block)
-    message_id = _one_text(blocks[_MESSAGE_ID], "wsa:MessageID", rule="WS-ADR-01")
+    blocks = by_tag(message.header_blocks)
+    message_id = _one_text(blocks.get(_MESSAGE_ID, ()), "wsa:MessageID", rule="WS-ADR-01")
     if not is_uuid(message_id):
         _refuse("wsa:MessageID is not a UUID", rule="WS-ADR-01")
-    to = _one_text(blocks[_TO], "wsa:To", rule="WS-ADR-03")
+    to = _one_text(blocks.get(_TO, ()), "wsa:To", rule="WS-ADR-03")
     if policy.accepted_to is not None and to not in policy.accepted_to:
         _refuse("wsa:To is not an address of this endpoint", rule="WS-ADR-03")
-    action = _one_text(blocks[_ACTION], "wsa:Action", rule="WS-ADR-04")
+    action = _one_text(blocks.get(_ACTION, ()), "wsa:Action", rule="WS-ADR-04")
     named = _unquoted(soap_action)
     if named and named != action:
         _refuse("SOAPAction differs from wsa:Action", rule="WS-ADR-04")
-    _check_reply_to(blocks[_REPLY_TO])
-    return Addressing(message_id, to, action, _sender(blocks[_FROM]))
+    _check_reply_to(blocks.get(_REPLY_TO, ()))
+    return Addressing(message_id, to, action, _sender(blocks.get(_FROM, ())))
 
 
-def _one_text(found: list[etree._Element], name: str, *, rule: str) -> str:
+def _one_text(found: Sequence[etree._Element], name: str, *, rule: str) -> str:
     """The text of the one block there must be; two of them are as bad as none."""
     if not found:
         _refuse(f"{name} is missing", rule=rule)
@@ -99,7 +95,7 @@ def _unquoted(soap_action: str | None) -> str:
     return text
 
 
-def _check_reply_to(found: list[etree._Element]) -> None:
+def _check_reply_to(found: Sequence[etree._Element]) -> None:
     """Synchronous services answer on the same connection only (WS-ADR-06), and know no parameters (WS-ADR-08)."""
     if not found:
         return
@@ -111,7 +107,7 @@ def _check_reply_to(found: list[etree._Element]) -> None:
         _refuse("wsa:ReplyTo holds more than wsa:Address", rule="WS-ADR-08")
 
 
-def _sender(found: Iterable[etree._Element]) -> str | None:
+def _sender(found: Sequence[etree._Element]) -> str | None:
     """The address in wsa:From, which is for the audit and never refused (WS-ADR-05)."""
     for block in found:
         return leaf_text(only_child(block, _ADDRESS)) or None

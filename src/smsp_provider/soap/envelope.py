@@ -92,19 +92,20 @@ def read_soap(document: bytes) -> SoapMessage:
     child = body[0]
     if child.tag == _FAULT:
         _refuse("The soap:Body holds a soap:Fault, not a request")
-    return SoapMessage(() if header is None else tuple(header), child)
+    return SoapMessage(() if header is None else tuple(header[:]), child)
 
 
 def _parts(root: etree._Element) -> tuple[etree._Element | None, etree._Element]:
     """The header, which may be missing, and the body: one of each, in this order, and nothing else."""
     header: etree._Element | None = None
     body: etree._Element | None = None
-    for child in root:
-        if child.tag == _BODY:
+    for child in root[:]:
+        tag = child.tag
+        if tag == _BODY:
             if body is not None:
                 _refuse("The soap:Envelope holds more than one soap:Body")
             body = child
-        elif child.tag == _HEADER:
+        elif tag == _HEADER:
             if header is not None:
                 _refuse("The soap:Envelope holds more than one soap:Header", rule="WS-STD-03")
             if body is not None:
