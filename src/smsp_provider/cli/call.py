@@ -8,6 +8,7 @@ import click
 from lxml import etree
 
 from smsp_provider.cli.exit_codes import ExitCode, ReadableError
+from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.itk_answer import FaultSeen, PatientSeen, ServiceAnswer
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient, NoAnswer
 from smsp_provider.cli.itk_request import CallerIdentity
@@ -21,7 +22,6 @@ from smsp_provider.domain.service import Service
 __all__ = ["call", "patient_rows"]
 
 _OPERATIONS: Final = {service.value.removesuffix("-v1-0"): service for service in Service}
-_File: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Unreachable(ReadableError):
@@ -42,9 +42,9 @@ class _Unreachable(ReadableError):
 @click.option("--username", default="smsp-call", show_default=True, help="Over TLS: the common name of --cert.")
 @click.option("--ods", default="X26", show_default=True, help="ODS code of the asking organisation; '' leaves it out.")
 @click.option("--asid", help="ASID of the asking system, as an audit identity.")
-@click.option("--cert", type=_File, help="PEM file of the client certificate.")
-@click.option("--key", type=_File, help="PEM file of its key, where it is not in --cert.")
-@click.option("--ca", type=_File, help="PEM file of the authority that signed the server's certificate.")
+@click.option("--cert", type=regular_file, help="PEM file of the client certificate.")
+@click.option("--key", type=regular_file, help="PEM file of its key, where it is not in --cert.")
+@click.option("--ca", type=regular_file, help="PEM file of the authority that signed the server's certificate.")
 @click.option("--timeout", type=Seconds(0.1), default=60.0, show_default=True, help="Seconds.")
 @click.option("--packaged-wsdl", is_flag=True, help="Use the packaged WSDL instead of fetching URL?wsdl.")
 @click.option("--raw", is_flag=True, help="Also print both messages. They hold patient data.")

@@ -14,6 +14,7 @@ from cryptography import x509
 from pydantic import ValidationError
 
 from smsp_provider.cli.exit_codes import UnusableConfiguration
+from smsp_provider.cli.files import refuse_irregular
 from smsp_provider.config.settings import Settings
 from smsp_provider.connectors.http import ClientTLS, client_context
 from smsp_provider.web.application import listeners
@@ -41,8 +42,11 @@ def check_files(settings: Settings) -> None:
         _usable("spine.ca", lambda: _authorities(ca))
         _usable("spine.certificate, spine.key", lambda: _key_pair(*pair))
         _usable("spine", lambda: client_context(ClientTLS(ca, *pair)))
-    _usable("audit.database", lambda: _no_directory(settings.audit.database))
-    _usable("schemas.directory", lambda: Schemas(settings.schemas.directory))
+    _usable("audit.database", lambda: refuse_irregular(settings.audit.database))
+    _usable("schemas.directory", lambda: _schemas(settings.schemas.directory))
+    if settings.vocabulary is not None:
+        vocabulary = settings.vocabulary
+        _usable("vocabulary", lambda: refuse_irregular(vocabulary))
     _usable("vocabulary, service.accepted_profiles", lambda: build_policy(settings))
 
 
@@ -80,15 +84,17 @@ def _authorities(file: Path) -> None:
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(file)
 
 
+def _schemas(directory: Path | None) -> None:
+    for file in () if directory is None else directory.rglob("*.xsd"):
+        refuse_irregular(file)
+    Schemas(directory)
+
+
 def _readable(file: Path) -> None:
     """OpenSSL does not say which of two files is missing."""
+    refuse_irregular(file)
     with file.open("rb"):
         pass
-
-
-def _no_directory(file: Path) -> None:
-    if file.is_dir():
-        raise ValueError("it is a directory, not a file")
 
 
 def expiring_certificates(settings: Settings) -> Iterator[str]:

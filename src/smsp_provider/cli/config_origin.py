@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from smsp_provider.cli.exit_codes import UnusableConfiguration
+from smsp_provider.cli.files import refuse_irregular
 from smsp_provider.config.settings import Settings, load_settings
 
 __all__ = ["EffectiveValue", "Origin", "effective_values", "print_warnings", "read_settings", "unknown_variables"]
@@ -46,6 +47,10 @@ def read_settings(file: Path) -> Settings:
     Raises:
         UnusableConfiguration: with a text that names file, setting and what is wrong with it.
     """
+    try:
+        refuse_irregular(file)
+    except ValueError as error:
+        raise UnusableConfiguration(str(error)) from None
     try:
         return load_settings(file)
     except OSError as error:

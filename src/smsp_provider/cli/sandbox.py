@@ -20,6 +20,7 @@ from smsp_provider.cli.addresses import HostPort, free_port_near, host_port
 from smsp_provider.cli.drive import drive as drive_calls
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.expectations import PatientRow, UnreadableRows, expectations, read_rows
+from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.five_calls import five_calls, make_calls
 from smsp_provider.cli.itk_client import NoAnswer
 from smsp_provider.cli.outcome_table import print_outcomes
@@ -39,7 +40,7 @@ _WATCH_SECONDS: Final = 0.2
 @click.option("--https", type=host_port, help=f"Where to serve mutual TLS.  [default: {_HTTPS}, or a free port]")
 @click.option(
     "--patients",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=regular_file,
     help="Add the patients of a CSV file in the Opentest layout.",
 )
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from smsp_provider.cli.addresses import HostPort, host_port
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
+from smsp_provider.cli.files import made_or_regular_file, regular_file
 from smsp_provider.cli.processes import StopSignals
 from smsp_provider.cli.seconds import Seconds
 from smsp_provider.cli.table import print_table
@@ -24,7 +25,6 @@ from smsp_provider.simulator.server import serve as serve_spine
 
 __all__ = ["fill_store", "open_store", "simulate"]
 
-_File: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MOST_ROWS: Final = 1_000_000_000
 _HEAD: Final = ("NHS number", "family", "given", "born", "gender", "postcode", "state")
 _CODES: Final = ("verify", "get_number", "by_number", "by_search")
@@ -46,13 +46,13 @@ def simulate() -> None:
 
 @simulate.command()
 @click.option("--listen", type=host_port, default="127.0.0.1:8444", show_default=True, help="Address and port.")
-@click.option("--store", type=click.Path(path_type=Path), help="Patients of this file (see `load`).")
-@click.option("--patients", type=_File, multiple=True, help="Add the patients of a CSV file; may be repeated.")
-@click.option("--cert", type=_File, help="PEM file of the server's certificate; without one it is plain HTTP.")
-@click.option("--key", type=_File, help="PEM file of its key.")
-@click.option("--client-ca", type=_File, help="PEM file of the authority whose clients are let in.")
+@click.option("--store", type=made_or_regular_file, help="Patients of this file (see `load`).")
+@click.option("--patients", type=regular_file, multiple=True, help="Add the patients of a CSV file; may be repeated.")
+@click.option("--cert", type=regular_file, help="PEM file of the server's certificate; without one it is plain HTTP.")
+@click.option("--key", type=regular_file, help="PEM file of its key.")
+@click.option("--client-ca", type=regular_file, help="PEM file of the authority whose clients are let in.")
 @click.option("--delay", type=Seconds(0), default=0.0, help="Seconds before every answer.")
-@click.option("--faults", type=_File, help="JSON file of planned faults (docs/reference/simulator.md).")
+@click.option("--faults", type=regular_file, help="TOML or JSON file of planned faults (docs/reference/simulator.md).")
 def serve(
     *,
     listen: HostPort,
@@ -94,8 +94,8 @@ def serve(
 
 
 @simulate.command()
-@click.argument("patients", type=_File, nargs=-1)
-@click.option("--store", type=click.Path(path_type=Path), required=True, help="SQLite file; made if it is not there.")
+@click.argument("patients", type=regular_file, nargs=-1)
+@click.option("--store", type=made_or_regular_file, required=True, help="SQLite file; made if it is not there.")
 @click.option("--population", is_flag=True, help="Add the shipped population.")
 @click.option("--generate", type=click.IntRange(min=1), help="Add this many generated patients.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same patients.")
@@ -120,7 +120,7 @@ def load(*, store: Path, patients: Sequence[Path], population: bool, generate: i
 
 
 @simulate.command("list")
-@click.option("--store", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Patients of this file.")
+@click.option("--store", type=regular_file, help="Patients of this file.")
 @click.option("--family", callback=_text, help="Only this surname.")
 @click.option("--after", default="", callback=_text, help="Start behind this NHS number.")
 @click.option(

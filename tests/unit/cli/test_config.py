@@ -268,7 +268,7 @@ class TestCheck:
         usable.write_text(usable.read_text().replace(f"{tmp_path}/audit/audit.db", str(tmp_path)))
         done = run_main(monkeypatch, capsys, "config", "check", "--config", usable)
         assert done.code == 2
-        assert "audit.database: it is a directory" in done.err
+        assert f"audit.database: {tmp_path}: it is a directory" in done.err
 
     def test_a_variable_that_is_not_json_is_an_error_without_its_value(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], usable: Path
