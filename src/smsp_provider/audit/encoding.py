@@ -110,6 +110,8 @@ def _request(request: RequestFacts) -> Fields:
             "address": request.address,
             "username": _text(request.username),
             "cn": _text(request.common_name),
+            "certificate": request.certificate,
+            "client": request.client,
             "service": None if request.service is None else request.service.value,
             "action": _text(request.action),
             "message": _text(request.message_id),
@@ -121,6 +123,7 @@ def _request(request: RequestFacts) -> Fields:
             "from": _text(request.from_address),
             "nhs_number": _digits(request.nhs_number),
             "signed": request.signed,
+            "signer": request.signer,
             "repeated": request.repeated,
             "decoded": request.decoded,
         }
@@ -253,6 +256,8 @@ def _read_request(reader: _Reader) -> RequestFacts:
         address=reader.text("address"),
         username=reader.maybe("username"),
         common_name=reader.maybe("cn"),
+        certificate=reader.maybe("certificate"),
+        client=reader.maybe("client"),
         service=None if service is None else Service(service),
         action=reader.maybe("action"),
         message_id=reader.maybe("message"),
@@ -264,6 +269,7 @@ def _read_request(reader: _Reader) -> RequestFacts:
         from_address=reader.maybe("from"),
         nhs_number=_number(reader.maybe("nhs_number")),
         signed=reader.flag("signed"),
+        signer=reader.maybe("signer"),
         repeated=reader.flag("repeated"),
         decoded=reader.flag("decoded"),
     )

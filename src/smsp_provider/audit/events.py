@@ -53,15 +53,19 @@ class EndingKind(Enum):
 class RequestFacts(Masked):
     """What is known about a request when the record is made; a request refused early leaves most of it None.
 
-    ``address`` is the network address of the peer, ``common_name`` the CN of its TLS certificate. ``message_id`` and
-    ``tracking_id`` are as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's.
-    ``audit_ids`` are all ids of the audit identity, known kinds or not. ``signed`` tells that a signature was
-    there, which is not checked, ``repeated`` of a MessageID seen before, ``decoded`` of a payload in base64 or gzip.
+    ``address`` is the network address of the peer, ``common_name`` and ``certificate`` are the CN and the SHA-256 of its
+    TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and ``tracking_id`` are as the
+    client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's. ``audit_ids`` are all ids of
+    the audit identity, known kinds or not. ``signed`` tells that a signature was there, ``signer`` is the SHA-256 of the
+    certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen before,
+    ``decoded`` of a payload in base64 or gzip.
     """
 
     address: str
     username: str | None = None
     common_name: str | None = None
+    certificate: str | None = None
+    client: str | None = None
     service: Service | None = None
     action: str | None = None
     message_id: str | None = None
@@ -73,6 +77,7 @@ class RequestFacts(Masked):
     from_address: str | None = None
     nhs_number: NHSNumber | None = None
     signed: bool = False
+    signer: str | None = None
     repeated: bool = False
     decoded: bool = False
 

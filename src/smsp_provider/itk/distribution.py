@@ -77,6 +77,7 @@ class Distribution(Masked):
 
     service: Service
     tracking_id: str
+    profile_id: str
     audit_ids: tuple[AuditId, ...]
     caller: Caller | AuthorRefused
     sender_address: str | None
@@ -139,6 +140,7 @@ def read_distribution(
     return Distribution(
         service=service,
         tracking_id=tracking_id,
+        profile_id=item.get("profileid") or "",
         audit_ids=audit_ids,
         caller=caller,
         sender_address=_sender(parts.get(_SENDER, ())),

@@ -34,6 +34,8 @@ REQUEST = RequestFacts(
     address="192.0.2.7",
     username="client-system",
     common_name="client.example",
+    certificate="c0" * 32,
+    client="ward-system",
     service=Service.GET_PATIENT_DETAILS,
     action="urn:nhs-itk:services:201005:getPatientDetails-v1-0",
     message_id="urn:uuid:0b9d8f4e-6f0c-4a7e-9a33-0c2f4f9f9b11",
@@ -45,6 +47,7 @@ REQUEST = RequestFacts(
     from_address="http://client.example/",
     nhs_number=NUMBER,
     signed=True,
+    signer="c1" * 32,
     repeated=True,
     decoded=True,
 )
