@@ -19,6 +19,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 
+from smsp_provider.connectors.names import addresses_of
+
 __all__ = ["MAX_IDLE_SECONDS", "PlainConnection", "Stale", "TLSConnection", "Unconnected"]
 
 MAX_IDLE_SECONDS: Final = 30.0
@@ -87,7 +89,7 @@ class _DeadlineConnection(HTTPConnection):
         return super().is_connected
 
     def connect(self) -> None:
-        """Connect within ``timeout`` seconds, name resolution excepted (the resolver has limits of its own).
+        """Connect within ``timeout`` seconds, the look-up of the host's name included.
 
         Raises:
             Unconnected: it failed, and why.
@@ -111,11 +113,13 @@ class _DeadlineConnection(HTTPConnection):
         return Unconnected(why)
 
     def _new_conn(self) -> socket.socket:
-        """A connected socket; all addresses of the host share one timeout, and the handshake gets what is left."""
+        """A connected socket; look-up and all addresses share one timeout, and the handshake gets what is left."""
         connect_by = time.monotonic() + (self.timeout or 0.0)
         try:
-            addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
+            addresses = addresses_of(self._dns_host, self.port, self.timeout or 0.0)
+        except TimeoutError:
+            raise Unconnected("the name of the server was not resolved in time") from None
+        except (OSError, UnicodeError, RuntimeError):
             raise Unconnected("the name of the server cannot be resolved") from None
         for family, kind, protocol, _, address in addresses:
             left = connect_by - time.monotonic()
