@@ -12,8 +12,7 @@ import struct
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -67,25 +66,34 @@ class SharedRegion:
             os.close(self._descriptor)
         self._descriptor = self._content = None
 
-    @contextmanager
-    def locked(self) -> Iterator[memoryview]:
+    def locked(self) -> AbstractContextManager[memoryview]:
         """The content, writable, which nobody else reads or writes until the end of the ``with``.
 
-        Keep it short, start no process in it, and do not keep what is yielded.
+        Keep it short, start no process in it, and do not keep what it gives.
 
-        Raises:
+        Raises (at the beginning of the ``with``):
             TimeoutError: somebody else held it for longer than ``wait_s``.
             OSError: the file cannot be opened, made or locked.
         """
+        return _Locked(self)
+
+    def acquire(self) -> memoryview:
+        """What :meth:`locked` begins with; :meth:`release` has to follow."""
         if not self._guard.acquire(timeout=self._wait_s):
             raise TimeoutError
         try:
             if self._content is None or self._descriptor is None:
                 self._descriptor, self._content = self._open()
             self._lock(self._descriptor)
-            try:
-                yield self._content
-            finally:
+        except BaseException:
+            self._guard.release()
+            raise
+        return self._content
+
+    def release(self) -> None:
+        """Let others to the content."""
+        try:
+            if self._descriptor is not None:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
             self._guard.release()
@@ -147,9 +155,28 @@ class SharedRegion:
         # Opened once more: a mapping keeps its file open, and in a forked child it would keep the parent's lock.
         descriptor = os.open(self._path, _OPEN)
         try:
-            return memoryview(mmap.mmap(descriptor, self._length))[_CONTENT_AT:]
+            mapped = memoryview(mmap.mmap(descriptor, self._length))
         finally:
             os.close(descriptor)
+        # A page costs several times as much at its first touch: now rather than in the middle of a request.
+        for at in range(0, self._length, mmap.PAGESIZE):
+            mapped[at] |= 0
+        return mapped[_CONTENT_AT:]
+
+
+class _Locked:
+    """One holding of a region: a class, since what ``contextlib`` makes of a generator takes twice as long."""
+
+    __slots__ = ("_region",)
+
+    def __init__(self, region: SharedRegion) -> None:
+        self._region = region
+
+    def __enter__(self) -> memoryview:
+        return self._region.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._region.release()
 
 
 _regions: "weakref.WeakSet[SharedRegion]" = weakref.WeakSet()

@@ -117,7 +117,8 @@ def test_of_many_who_use_an_id_at_once_one_is_first(path: Path) -> None:
 def test_a_digest_that_stands_across_two_places_is_not_taken_for_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digests = {"a": bytes(range(16)), "b": bytes(range(16, 32)), "across": bytes(range(8, 24))}
+    digests = {"a": bytes(range(8)), "b": bytes(range(8, 16)), "across": bytes(range(4, 12))}
+    digests = {caller: bytes(4) + digest for caller, digest in digests.items()}
     monkeypatch.setattr(mapped_replay, "_digest", lambda caller, _: digests[caller])
     memory = MappedReplayMemory(path, _WINDOW, buckets=1)
     assert not memory.is_repeat("a", "", _START)
@@ -128,9 +129,9 @@ def test_a_digest_that_stands_across_two_places_is_not_taken_for_one(
 
 def test_a_write_cut_short_counts_as_no_use(path: Path, memory: MappedReplayMemory) -> None:
     message_id = next(_ids())
-    region = SharedRegion(path, kind=b"replay", version=1, size=_PLACES * 24)
+    region = SharedRegion(path, kind=b"replay", version=1, size=_PLACES * 16)
     with region.locked() as table:
-        table[:16] = mapped_replay._digest("one", message_id)
+        table[:8] = mapped_replay._digest("one", message_id)[4:]
     assert not memory.is_repeat("one", message_id, _START)
     assert memory.is_repeat("one", message_id, _START)
 
@@ -150,12 +151,12 @@ def test_a_table_that_cannot_be_had_or_is_held_is_unavailable(
     (tmp_path / "file").touch()
     with pytest.raises(ReplayUnavailable, match="FileExistsError"):
         use(MappedReplayMemory(tmp_path / "file" / "replay.table", _WINDOW))
-    held = SharedRegion(path, kind=b"replay", version=1, size=_PLACES * 24)
+    held = SharedRegion(path, kind=b"replay", version=1, size=_PLACES * 16)
     with held.locked(), pytest.raises(ReplayUnavailable, match="TimeoutError"):
         use(MappedReplayMemory(path, _WINDOW, buckets=1, wait_s=0.02))
 
 
-@pytest.mark.parametrize(("seconds", "megabytes"), [(1, 1.6), (900, 25.2), (30 * 86_400, 100.7)])
+@pytest.mark.parametrize(("seconds", "megabytes"), [(1, 1.0), (900, 10.1), (30 * 86_400, 67.1)])
 def test_the_table_is_as_large_as_the_window_needs(path: Path, seconds: int, megabytes: float) -> None:
     MappedReplayMemory(path, timedelta(seconds=seconds)).is_repeat("one", next(_ids()), _START)
     assert round(path.stat().st_size / 1e6, 1) == megabytes
