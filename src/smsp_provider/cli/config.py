@@ -7,6 +7,7 @@ import click
 from smsp_provider.cli.checks import check_files, expiring_certificates
 from smsp_provider.cli.config_origin import effective_values, print_warnings, read_settings
 from smsp_provider.cli.table import print_table
+from smsp_provider.config.policies import policies_in_force
 
 __all__ = ["config"]
 
@@ -25,7 +26,7 @@ def config() -> None:
     help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
 )
 def check(file: Path) -> None:
-    """Print every effective setting with its origin, and check all files that they name.
+    """Print every effective setting with its origin and the policies they amount to, and check all files they name.
 
     Certificates and keys are loaded, the schemas compiled and the vocabulary read, as at a start.
     Warnings go to standard error.
@@ -35,6 +36,11 @@ def check(file: Path) -> None:
     print_table(
         ("setting", "value", "origin"),
         [(item.name, item.value, item.origin.value) for item in effective_values(file, settings)],
+    )
+    click.echo()
+    print_table(
+        ("policy", "in force", "what it means"),
+        [(policy.subject, policy.value, policy.meaning) for policy in policies_in_force(settings)],
     )
     print_warnings(settings)
     check_files(settings)

@@ -1,0 +1,104 @@
+"""The policies that a set of settings puts in force, told in sentences: what `config check` explains to a deployer.
+
+A policy is what several settings amount to for a caller or for Spine, and what it protects from; single values stand on
+the reference page of the settings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from smsp_provider.config.settings import ClientPolicy, ReplayPolicy, Settings
+from smsp_provider.domain.clients import SignaturePolicy
+from smsp_provider.soap.security import UsernamePolicy
+
+__all__ = ["PolicyInForce", "policies_in_force"]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """``subject`` is what the policy is about, ``value`` the setting that decides, ``meaning`` what follows from it."""
+
+    subject: str
+    value: str
+    meaning: str
+
+
+_CLIENTS = {
+    ClientPolicy.REGISTERED: "Only clients of the registry are answered, each within what it is registered for; "
+    "everybody else gets fault 3000.",
+    ClientPolicy.ANY: "Everybody with a certificate of the authority may ask for every organisation of "
+    "spine.ods_to_asid: not for live.",
+}
+_USERNAMES = {
+    UsernamePolicy.REQUIRE_MATCH: "wsse:Username must be the common name of the TLS certificate.",
+    UsernamePolicy.KNOWN_NAME: "wsse:Username must be one of the names that the client is registered with.",
+    UsernamePolicy.IGNORE: "wsse:Username must be there and is compared with nothing: not for live.",
+}
+_SIGNATURES = {
+    SignaturePolicy.VERIFY_IF_PRESENT: "A message may come without a signature; one that is there must cover body and "
+    "timestamp and verify with a registered certificate.",
+    SignaturePolicy.REQUIRE: "Every message must be signed, body and timestamp, with a registered certificate.",
+    SignaturePolicy.IGNORE: "Signatures are noted in the audit and not looked at: not for live.",
+}
+_REPEATS = {
+    ReplayPolicy.ANSWER: "A MessageID that its client used before is answered again, and marked in the audit.",
+    ReplayPolicy.REJECT: "A MessageID that its client used before is refused with fault 1000.",
+}
+
+
+def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
+    """Every policy, in the order in which a request meets them."""
+    yield from _listeners(settings)
+    clients, security, service = settings.clients, settings.security, settings.service
+    yield PolicyInForce("clients", clients.policy.value, _CLIENTS[clients.policy])
+    yield PolicyInForce(
+        "registry",
+        f"{clients.refresh_seconds:g} s, {clients.stale_seconds:g} s",
+        "Each worker looks for changes as often as the first says; without the registry for longer than the second, "
+        "every request is fault 2100.",
+    )
+    yield PolicyInForce("usernames", security.username.value, _USERNAMES[security.username])
+    yield PolicyInForce("signatures", security.signatures.value, _SIGNATURES[security.signatures])
+    if security.allow_sha1:
+        yield PolicyInForce("signatures with SHA-1", "accepted", "They can be forged with effort: not for live.")
+    yield PolicyInForce(
+        "timestamps",
+        f"{service.clock_skew_seconds:g} s",
+        "wsu:Created may be this far ahead of this machine's clock; wsu:Expires must not have passed.",
+    )
+    yield PolicyInForce("repeats", service.replay_policy.value, _REPEATS[service.replay_policy])
+    yield PolicyInForce(
+        "addresses",
+        f"{len(service.accepted_to)} listed" if service.accepted_to else "any",
+        "wsa:To must be one of service.accepted_to." if service.accepted_to else "Any wsa:To is accepted.",
+    )
+    yield PolicyInForce(
+        "tracing",
+        "confirmed" if service.confirm_trace else "unconfirmed",
+        "A traced NHS number is retrieved under itself before it is given out."
+        if service.confirm_trace
+        else "A traced NHS number is given out on one answer of Spine alone.",
+    )
+    yield PolicyInForce(
+        "audit",
+        settings.audit.synchronous,
+        "Nothing is asked and nothing answered that is not on the disk."
+        if settings.audit.synchronous == "FULL"
+        else "The last records may be lost in a power cut: not for live.",
+    )
+
+
+def _listeners(settings: Settings) -> Iterator[PolicyInForce]:
+    server = settings.server
+    if server.http is not None:
+        yield PolicyInForce("plain HTTP", server.http, "Callers on this machine, without any proof of who they are.")
+    for name, listener in (("mutual TLS", server.https), ("mutual TLS at nginx", server.proxy)):
+        if listener is not None:
+            revocation = (
+                "revoked certificates are refused by the lists of crl"
+                if listener.crl is not None
+                else "revoked certificates are NOT refused (no crl)"
+            )
+            yield PolicyInForce(
+                name, listener.bind, f"TLS {listener.min_tls.value} and later, certificates of client_ca; {revocation}."
+            )

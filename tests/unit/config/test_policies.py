@@ -1,0 +1,64 @@
+"""What `config check` tells of the policies in force is what the settings say, every value of each in words."""
+
+from pathlib import Path
+
+import pytest
+
+from smsp_provider.config.policies import policies_in_force
+from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, load_settings
+from smsp_provider.domain.clients import SignaturePolicy
+from smsp_provider.soap.security import UsernamePolicy
+
+EXAMPLE = Path(__file__).parents[3] / "config" / "provider.toml"
+
+
+def changed(section: str, **values: object) -> Settings:
+    example = load_settings(EXAMPLE)
+    relaxed = {"environment": Environment.TEST, section: getattr(example, section).model_copy(update=values)}
+    return example.model_copy(update=relaxed)
+
+
+def told(settings: Settings) -> dict[str, tuple[str, str]]:
+    return {policy.subject: (policy.value, policy.meaning) for policy in policies_in_force(settings)}
+
+
+@pytest.mark.rule("SMSP-SEC-001")
+def test_the_example_for_live_tells_of_nothing_that_is_not_for_live() -> None:
+    policies = told(load_settings(EXAMPLE))
+    assert policies["clients"][0] == "registered"
+    assert not [meaning for _, meaning in policies.values() if "not for live" in meaning]
+
+
+@pytest.mark.rule("SMSP-SEC-001")
+@pytest.mark.parametrize(
+    ("section", "name", "values", "subject"),
+    [
+        ("clients", "policy", tuple(ClientPolicy), "clients"),
+        ("security", "username", tuple(UsernamePolicy), "usernames"),
+        ("security", "signatures", tuple(SignaturePolicy), "signatures"),
+        ("service", "replay_policy", tuple(ReplayPolicy), "repeats"),
+        ("service", "accepted_to", ((), ("https://smsp.example/",)), "addresses"),
+        ("service", "confirm_trace", (True, False), "tracing"),
+        ("audit", "synchronous", ("FULL", "NORMAL"), "audit"),
+    ],
+)
+def test_each_value_of_a_policy_is_told_apart(
+    section: str, name: str, values: tuple[object, ...], subject: str
+) -> None:
+    meanings = {told(changed(section, **{name: value}))[subject] for value in values}
+    assert len(meanings) == len(values)
+
+
+@pytest.mark.rule("WS-SEC-01")
+def test_a_listener_without_revocation_lists_is_named_as_such() -> None:
+    example = load_settings(EXAMPLE)
+    assert example.server.https is not None
+    with_lists = example.server.https.model_copy(update={"crl": Path("clients.crl")})
+    without = example.server.https.model_copy(update={"crl": None})
+    assert "NOT refused" not in told(changed("server", https=with_lists))["mutual TLS"][1]
+    assert "NOT refused" in told(changed("server", https=without))["mutual TLS"][1]
+
+
+def test_signatures_with_sha1_are_told_of_only_where_they_are_accepted() -> None:
+    assert "signatures with SHA-1" not in told(load_settings(EXAMPLE))
+    assert "signatures with SHA-1" in told(changed("security", allow_sha1=True))
