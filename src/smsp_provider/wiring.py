@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,6 +157,8 @@ def _spine_connector(spine: SpineSettings, clock: Clock, ids: IdSource) -> HL7v3
     if spine.ca is not None and spine.certificate is not None and spine.key is not None:
         context = client_context(ClientTLS(spine.ca, spine.certificate, spine.key))
     limits = TransportLimits(spine.max_in_flight, spine.connect_seconds, spine.max_answer_bytes)
-    transport = SpineTransport(spine.endpoint, clock, context, limits)
+    slots = threading.BoundedSemaphore(spine.max_in_flight)
+    transports = {url: SpineTransport(url, clock, context, limits, slots) for url in spine.urls()}
     settings = HL7v3Settings(ASID(spine.pds_asid), spine.own_address or None)
-    return HL7v3Connector(settings, transport, clock, ids, time.sleep)
+    elsewhere = {interaction: transports[url] for interaction, url in spine.endpoints.items()}
+    return HL7v3Connector(settings, transports[spine.endpoint], clock, ids, time.sleep, elsewhere)

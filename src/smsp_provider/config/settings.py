@@ -7,7 +7,8 @@ these models.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -16,6 +17,7 @@ from smsp_provider.config.section import Seconds, Section, has_control_character
 from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, relaxed_tls
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
+from smsp_provider.spine.hl7v3.interactions import CROSS_CHECK_TRACE, RETRIEVAL, SIMPLE_TRACE
 
 __all__ = [
     "AuditSettings",
@@ -56,6 +58,8 @@ class ReplayPolicy(StrEnum):
 Asid = Annotated[str, Field(pattern="^[0-9]{12}$")]
 """Spine wants twelve digits in an ASID (rule G06 of its validators)."""
 
+_INTERACTIONS: Final = tuple(interaction.request for interaction in (SIMPLE_TRACE, CROSS_CHECK_TRACE, RETRIEVAL))
+
 
 class ServiceSettings(Section):
     """How requests are read and answered."""
@@ -81,6 +85,11 @@ class SpineSettings(Section):
     """Spine as the PDS upstream over HL7 V3."""
 
     endpoint: str = Field(description="URL of Spine's synchronous PDS service; http:// only to loopback.")
+    endpoints: dict[str, str] = Field(
+        default_factory=dict,
+        description="URL of each interaction that Spine's directory registers elsewhere, by its id "
+        f"({', '.join(_INTERACTIONS)}); the others go to `endpoint`.",
+    )
     certificate: Path | None = Field(None, description="PEM file of the client certificate towards Spine.")
     key: Path | None = Field(None, description="PEM file of its private key.")
     ca: Path | None = Field(None, description="PEM file of the authorities Spine's certificate must chain to.")
@@ -96,16 +105,26 @@ class SpineSettings(Section):
         128, ge=1, le=10_000, description="Queries that may be under way at once, for each worker."
     )
     connect_seconds: Seconds = Field(
-        5, le=600, description="Longest wait for a connection, within the request's deadline."
+        5, le=600, description="Longest wait for a host's addresses and a connection, within the request's deadline."
     )
     max_answer_bytes: int = Field(1_000_000, ge=10_000, le=100_000_000, description="Largest answer that is read.")
 
     @field_validator("endpoint")
     @classmethod
     def _secure_or_local(cls, value: str) -> str:
-        parts = http_url(value)
-        if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-            raise ValueError("http:// is for loopback addresses only")
+        _check_endpoint(value)
+        return value
+
+    @field_validator("endpoints")
+    @classmethod
+    def _of_interactions_that_are_sent(cls, value: dict[str, str]) -> dict[str, str]:
+        for interaction, url in value.items():
+            if interaction not in _INTERACTIONS:
+                raise ValueError(f"this provider sends no other interactions than {', '.join(_INTERACTIONS)}")
+            try:
+                _check_endpoint(url)
+            except ValueError as error:
+                raise ValueError(f"{interaction}: {error}") from None
         return value
 
     @field_validator("own_address")
@@ -125,9 +144,24 @@ class SpineSettings(Section):
     @model_validator(mode="after")
     def _certificates_for_https(self) -> Self:
         given = (self.certificate, self.key, self.ca)
-        if self.endpoint.startswith("https:") and None in given:
+        if None in given and any(urlsplit(url).scheme == "https" for url in self.urls()):
             raise ValueError("https needs certificate, key and ca")
         return self
+
+    def urls(self) -> frozenset[str]:
+        """Every URL that queries are sent to."""
+        return frozenset({self.endpoint, *self.endpoints.values()})
+
+
+def _check_endpoint(url: str) -> None:
+    """Refuse a URL that queries must not be sent to.
+
+    Raises:
+        ValueError: it is not https, nor http to this machine.
+    """
+    parts = http_url(url)
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("http:// is for loopback addresses only")
 
 
 class AuditSettings(Section):
@@ -254,7 +288,7 @@ class Settings(BaseSettings):
                 **relaxed_tls("server.https", self.server.https),
                 **relaxed_tls("server.proxy", self.server.proxy),
                 "spine.default_asid": self.spine.default_asid is not None,
-                "spine.endpoint (http)": self.spine.endpoint.startswith("http:"),
+                "spine.endpoint (http)": any(urlsplit(url).scheme == "http" for url in self.spine.urls()),
                 "audit.synchronous": self.audit.synchronous != "FULL",
                 "clients.policy": self.clients.policy is not ClientPolicy.REGISTERED,
                 "security.username": self.security.username is UsernamePolicy.IGNORE,

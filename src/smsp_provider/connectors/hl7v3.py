@@ -3,7 +3,7 @@
 Source: pds-hl7v3.md (sections 2, 7 and 9); pds-services.md, the one table; SMSP-IG-003, SMSP-AUDIT-004.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -42,7 +42,11 @@ class HL7v3Settings:
 
 
 class HL7v3Connector:
-    """The synchronous queries of PDS over one transport. Thread-safe; keeps nothing of a query."""
+    """The synchronous queries of PDS. Thread-safe; keeps nothing of a query.
+
+    ``transport`` takes every query but those whose interaction (by its request's id) has a transport in ``elsewhere``:
+    Spine registers an endpoint for each interaction, which need not be the same (pds-hl7v3.md, section 2).
+    """
 
     def __init__(
         self,
@@ -51,10 +55,11 @@ class HL7v3Connector:
         clock: Clock,
         ids: IdSource,
         sleep: Callable[[float], None],
+        elsewhere: Mapping[str, SpineTransport] | None = None,
     ) -> None:
         self._settings: Final = settings
         self._transport: Final = transport
-        self._route: Final = Route(transport.url, settings.spine_asid, settings.own_address)
+        self._elsewhere: Final = dict(elsewhere or {})
         self._clock: Final = clock
         self._ids: Final = ids
         self._sleep: Final = sleep
@@ -81,7 +86,8 @@ class HL7v3Connector:
 
     def close_idle(self) -> None:
         """Drop every kept connection: what came over one of them cannot be trusted (the gate's W1)."""
-        self._transport.close_idle()
+        for transport in {self._transport, *self._elsewhere.values()}:
+            transport.close_idle()
 
     def _ask_repeatedly(
         self, query: SpineQuery, sender: SpineSender, deadline: Deadline, sent: list[str], repeats: int
@@ -109,12 +115,14 @@ class HL7v3Connector:
     def _ask_once(self, query: SpineQuery, sender: SpineSender, deadline: Deadline, sent: list[str]) -> SpineAnswer:
         ids = MessageIds(f"uuid:{self._ids.new_uuid()}", self._ids.new_uuid())
         created = f"{self._clock.now():%Y%m%d%H%M%S}"
-        message = build_query(query, ids, created, self._route, sender.asid, sender.author)
         interaction = interaction_of(query)
+        transport = self._elsewhere.get(interaction.request, self._transport)
+        route = Route(transport.url, self._settings.spine_asid, self._settings.own_address)
+        message = build_query(query, ids, created, route, sender.asid, sender.author)
         headers = {"Content-Type": _CONTENT_TYPE, "SOAPAction": f'"{soap_action(interaction)}"', "User-Agent": _PRODUCT}
         sent += (ids.soap, ids.hl7)
         try:
-            answer = self._transport.post(message, headers, deadline)
+            answer = transport.post(message, headers, deadline)
         except (NotSent, NoCapacity):
             del sent[-2:]
             raise

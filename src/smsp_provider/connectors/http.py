@@ -95,6 +95,9 @@ def client_context(tls: ClientTLS) -> ssl.SSLContext:
 class SpineTransport:
     """POSTs messages to one Spine endpoint.
 
+    Transports that are given the same ``slots`` keep to one bound on the calls in flight together, in place of
+    ``max_in_flight`` each.
+
     Safe to build before a fork: the connections, and only they, are made at the first call in each process that uses
     its own copy. Thread-safe.
 
@@ -109,6 +112,7 @@ class SpineTransport:
         clock: Clock,
         context: ssl.SSLContext | None = None,
         limits: TransportLimits | None = None,
+        slots: threading.Semaphore | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
@@ -124,7 +128,7 @@ class SpineTransport:
         self._context: Final = context if parts.scheme == "https" else None
         self._clock: Final = clock
         self._limits: Final = limits or TransportLimits()
-        self._slots: Final = threading.BoundedSemaphore(self._limits.max_in_flight)
+        self._slots: Final = slots or threading.BoundedSemaphore(self._limits.max_in_flight)
         self._lock: Final = threading.Lock()
         self._pool: HTTPConnectionPool | None = None
         # urllib3 logs targets and headers at DEBUG and WARNING; its loggers inherit this level from their parent.

@@ -18,7 +18,7 @@ from smsp_provider.simulator.pki import Pki, make_pki
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "config" / "provider.toml"
-TABLES = {"service.accepted_profiles", "spine.ods_to_asid"}
+TABLES = {"service.accepted_profiles", "spine.endpoints", "spine.ods_to_asid"}
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

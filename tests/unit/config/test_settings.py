@@ -160,6 +160,35 @@ def test_spine_is_reached_by_plain_http_on_loopback_only(tmp_path: Path) -> None
         assert "spine.endpoint" in refused(tmp_path, text)
 
 
+ELSEWHERE = """[spine.endpoints]
+"QUPA_IN000008UK02" = "https://other.example/sync-service"
+[audit]"""
+
+
+def test_an_interaction_of_spine_may_have_another_endpoint(tmp_path: Path) -> None:
+    spine = load(tmp_path, changed(LIVE, "[audit]", ELSEWHERE)).spine
+    assert spine.endpoints == {"QUPA_IN000008UK02": "https://other.example/sync-service"}
+    assert spine.urls() == {spine.endpoint, "https://other.example/sync-service"}
+
+
+def test_the_endpoint_of_an_interaction_is_held_to_the_same_rules(tmp_path: Path) -> None:
+    for old, new, text in (
+        ("QUPA_IN000008UK02", "QUPA_IN000006UK02", "sends no other interactions than QUPA_IN000005UK01, "),
+        ("https://other.example", "http://other.example", "QUPA_IN000008UK02: http:// is for loopback addresses only"),
+        ("https://other.example", "ftp://other.example", "QUPA_IN000008UK02: not an http(s) URL"),
+        ("https://other.example", "http://localhost", "not allowed in live: spine.endpoint (http)"),
+    ):
+        assert text in refused(tmp_path, changed(LIVE, "[audit]", ELSEWHERE).replace(old, new))
+    mixed = changed(SANDBOX, "[audit]", ELSEWHERE)
+    assert "https needs certificate, key and ca" in refused(tmp_path, mixed)
+
+
+def test_a_scheme_is_the_same_in_capitals(tmp_path: Path) -> None:
+    for scheme, text in (("HTTPS://spine.example", "https needs"), ("HTTP://spine.example", "loopback")):
+        assert text in refused(tmp_path, changed(SANDBOX, "http://127.0.0.1:9090", scheme))
+    assert "spine.endpoint (http)" in refused(tmp_path, changed(LIVE, "https://spine.example", "HTTP://localhost"))
+
+
 def test_spine_over_https_needs_certificate_key_and_authorities(tmp_path: Path) -> None:
     for line in ('certificate = "spine.pem"', 'key = "spine.key"', 'ca = "spine-ca.pem"'):
         assert "https needs certificate, key and ca" in refused(tmp_path, changed(LIVE, line, ""))
