@@ -28,7 +28,7 @@ from smsp_provider.observe.redaction import keep_safe
 
 __all__ = ["Level", "LogLevel", "LogObserver", "quieten_libraries"]
 
-_LIBRARIES: Final = ("spyne", "zeep", "urllib3", "gunicorn.access", "gunicorn.http", "asyncio")
+_LIBRARIES: Final = ("spyne", "zeep", "urllib3", "signxml", "gunicorn.access", "gunicorn.http", "asyncio")
 """Loggers that write messages, URLs or whole requests."""
 
 _CLIENT_ERROR: Final = 400

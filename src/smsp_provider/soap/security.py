@@ -1,9 +1,10 @@
-"""WS-Security in a request: the timestamp and the username (WS-SEC-04 to 07, WS-DSC-03, WS-DSC-04).
+"""WS-Security in a request: timestamp, username and signature (WS-SEC-04 to 07, WS-DSC-03, WS-DSC-04, transport.md).
 
-Every breach is 3000 with the name of the element. A signature is noted and not verified.
+Every breach is 3000 with the name of the element.
 """
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -11,9 +12,12 @@ from typing import Final, NoReturn
 
 from lxml import etree
 
+from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.domain.faults import access_denied
 from smsp_provider.soap.envelope import SoapMessage
-from smsp_provider.xmlcore.names import WSSE, WSU, XMLDSIG
+from smsp_provider.soap.signature import is_signed, verify_signature
+from smsp_provider.soap.signature_key import SignerCertificates
+from smsp_provider.xmlcore.names import WSSE, WSU
 from smsp_provider.xmlcore.read import leaf_text, only_child
 
 __all__ = ["SecurityFacts", "SecurityPolicy", "UsernamePolicy", "check_security", "find_username"]
@@ -24,7 +28,6 @@ _CREATED: Final = f"{{{WSU}}}Created"
 _EXPIRES: Final = f"{{{WSU}}}Expires"
 _TOKEN: Final = f"{{{WSSE}}}UsernameToken"
 _USERNAME: Final = f"{{{WSSE}}}Username"
-_SIGNATURE: Final = f"{{{XMLDSIG}}}Signature"
 
 _INSTANT: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?Z")
 _MICROSECOND_DIGITS: Final = 6
@@ -43,29 +46,49 @@ class UsernamePolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SecurityPolicy:
-    """``clock_skew`` is how far ahead of us a sender's clock may run (allowed for Created, never for Expires)."""
+    """``clock_skew`` is how far ahead of us a sender's clock may run (allowed for Created, never for Expires).
+
+    ``allow_sha1`` accepts signatures with SHA-1 too: for test systems with old toolkits, never for live.
+    """
 
     username: UsernamePolicy = UsernamePolicy.REQUIRE_MATCH
     clock_skew: timedelta = timedelta(seconds=300)
+    signatures: SignaturePolicy = SignaturePolicy.VERIFY_IF_PRESENT
+    allow_sha1: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityFacts:
-    """What the security header says; both times aware, in UTC. ``signed``: a signature is there, unverified."""
+    """What the security header says; both times aware, in UTC.
+
+    ``signed``: there is a signature, looked at or not. ``signer``: it was verified, and this is the fingerprint of the
+    registered certificate that it was verified with (SHA-256 of the DER, lower-case hexadecimal digits).
+    """
 
     username: str
     created: datetime
     expires: datetime
     signed: bool
+    signer: str | None = None
 
 
 def check_security(
-    message: SoapMessage, now: datetime, peer_common_name: str | None, policy: SecurityPolicy
+    message: SoapMessage,
+    now: datetime,
+    peer_common_name: str | None,
+    policy: SecurityPolicy,
+    *,
+    known_names: AbstractSet[str] = frozenset(),
+    signers: SignerCertificates | None = None,
 ) -> SecurityFacts:
-    """Check the security header at the moment ``now`` (aware) against the certificate's common name.
+    """Check the security header at the moment ``now`` (aware).
+
+    ``peer_common_name`` is the CN of the caller's certificate, ``known_names`` are the usernames that the client is
+    registered with, ``signers`` are the certificates that it may sign with (None: none).
 
     Raises:
-        ToolkitFault: 3000, the first breach in the order Security, Timestamp, Created, Expires, UsernameToken.
+        ToolkitFault: 3000, the first breach in the order Security, Timestamp, Created, Expires, UsernameToken,
+            Signature.
     """
     blocks = [block for block in message.header_blocks if block.tag == _SECURITY]
     if len(blocks) != 1:
@@ -83,8 +106,14 @@ def check_security(
     username = _username(security)
     if policy.username is UsernamePolicy.REQUIRE_MATCH and username != peer_common_name:
         _refuse("wsse:Username", "is not the common name of the client certificate", rule="WS-SEC-07")
-    signed = next(security.iterchildren(_SIGNATURE), None) is not None
-    return SecurityFacts(username, created, expires, signed)
+    if policy.username is UsernamePolicy.KNOWN_NAME and username not in known_names:
+        _refuse("wsse:Username", "is not a registered name of the client", rule="WS-SEC-07")
+    signed, signer = is_signed(message), None
+    if policy.signatures is SignaturePolicy.REQUIRE or (signed and policy.signatures is not SignaturePolicy.IGNORE):
+        signer = verify_signature(
+            message, security, timestamp, now, signers or SignerCertificates(), allow_sha1=policy.allow_sha1
+        ).fingerprint
+    return SecurityFacts(username, created, expires, signed, signer)
 
 
 def find_username(message: SoapMessage) -> str | None:

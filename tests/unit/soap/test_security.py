@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from itk_messages import NOW, Request, with_texts
+from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault
 from smsp_provider.soap.envelope import read_soap
 from smsp_provider.soap.security import SecurityFacts, SecurityPolicy, UsernamePolicy, check_security
@@ -61,11 +62,19 @@ def test_fractions_of_a_second_are_read_to_the_microsecond(text: str, microsecon
         "2026-03-02T09:00:00,5Z",
         "2026-02-29T09:00:00Z",
         "2026-03-02T25:00:00Z",
+        "2026-03-02T24:00:00Z",
+        "2026-03-02T09:00:00Z Z",
+        "-2026-03-02T09:00:00Z",
+        "12026-03-02T09:00:00Z",
+        "2026-03-02T09:00:00.5.5Z",
+        "\uff12026-03-02T09:00:00Z",
+        " ",
         "2026-03-02T09:00:60Z",
         "0000-01-01T00:00:00Z",
         "20260302T090000Z",
         "now",
     ],
+    ids=ascii,
 )
 def test_a_time_that_is_not_utc_and_real_is_refused(field: str, text: str) -> None:
     assert f"wsu:{field.capitalize()}" in refusal(with_texts(VALID, **{field: text}))
@@ -109,6 +118,10 @@ def test_created_may_not_lie_after_expires() -> None:
         ("wsu:Timestamp", {"extra_security_markup": "<wsu:Timestamp/>"}),
         ("wsu:Created", {"created": None}),
         ("wsu:Created", {"created": "</wsu:Created><wsu:Created>"}),
+        ("wsse:Security", {"extra_header_markup": '<wsse:Security soap:actor="urn:next"/>'}),
+        ("wsu:Timestamp", {"security_markup": "<wsse:Security><x><wsu:Timestamp/></x></wsse:Security>"}),
+        ("wsu:Timestamp", {"security_markup": '<wsse:Security><Timestamp xmlns="urn:x"/></wsse:Security>'}),
+        ("wsse:UsernameToken", {"username": None, "extra_header_markup": "<wsse:UsernameToken/>"}),
         ("wsu:Expires", {"expires": None}),
         ("wsse:UsernameToken", {"username": None}),
         ("wsse:UsernameToken", {"extra_security_markup": "<wsse:UsernameToken/>"}),
@@ -135,13 +148,34 @@ def test_the_comparison_can_be_dropped_but_not_the_name() -> None:
 
 
 @pytest.mark.rule("WS-SEC-07")
+@pytest.mark.parametrize("peer", [None, NAME, "other.example.nhs.uk"])
+def test_a_known_name_is_one_of_the_registered_and_no_other(peer: str | None) -> None:
+    policy = SecurityPolicy(UsernamePolicy.KNOWN_NAME)
+    names = {"client.example.nhs.uk", "trust-pas"}
+    for name in names:
+        message = read_soap(replace(VALID, username=name).body())
+        assert check_security(message, NOW, peer, policy, known_names=names).username == name
+    for name in ("TRUST-PAS", "trust", "other.example.nhs.uk"):
+        message = read_soap(replace(VALID, username=name).body())
+        with pytest.raises(ToolkitFault) as caught:
+            check_security(message, NOW, peer, policy, known_names=names)
+        assert caught.value.text == "wsse:Username is not a registered name of the client"
+    assert refusal(VALID, NAME, policy) == "wsse:Username is not a registered name of the client"
+    assert "wsse:UsernameToken" in refusal(replace(VALID, username=None), NAME, policy)
+
+
+@pytest.mark.rule("WS-SEC-07")
 def test_an_empty_common_name_does_not_match_an_empty_username() -> None:
     assert refusal(replace(VALID, username=""), "") == "wsse:Username is empty"
 
 
-def test_a_signature_is_noted() -> None:
+def test_a_signature_is_noted_where_it_is_ignored() -> None:
     signature = '<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>'
-    assert facts_of(replace(VALID, extra_security_markup=signature)).signed is True
+    policy = SecurityPolicy(signatures=SignaturePolicy.IGNORE)
+    facts = facts_of(replace(VALID, extra_security_markup=signature), policy=policy)
+    assert (facts.signed, facts.signer) == (True, None)
+    with pytest.raises(ToolkitFault, match="ds:Signature"):
+        facts_of(replace(VALID, extra_security_markup=signature))
 
 
 @pytest.mark.rule("WS-SEC-07", "IFC-LOG-02")
