@@ -9,8 +9,6 @@ import signal
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,139 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_process import PATH, Server, until
 from itk_messages import request_for
 from smsp_provider.domain.service import Service
-from tls_fixtures import Identity, TestPKI, make_pki
-
-ROOT = Path(__file__).resolve().parents[2]
-PATH = "/smsp/pds"
-
-PROGRAM = """
-import json, sys, time
-from pathlib import Path
-from audit_samples import SystemClock
-from edge_endpoint import ReadingEndpoint
-from smsp_provider.engine.exchange import Reply
-from smsp_provider.observe.logs import Level, LogLevel, LogObserver
-from smsp_provider.web.edge import Documents, Edge
-from smsp_provider.web.server import Listener, Supervision, run
-from smsp_provider.web.tls import ServerTLS
-
-options = json.loads(sys.argv[1])
-if options["adapter"] == "spyne":
-    from smsp_provider.web.spyne_app import make_app
-else:
-    from smsp_provider.web.wsgi import make_app
-
-class Endpoint(ReadingEndpoint):
-    def answer(self, received):
-        time.sleep(float(options["answer_seconds"]))
-        exchange, service = received.exchange, received.service.value
-        peer = exchange.peer
-        facts = {"cn": peer.common_name, "tls": peer.over_tls, "url": exchange.url, "service": service}
-        return Reply(200, json.dumps(facts).encode(), "text/xml; charset=utf-8")
-
-level = LogLevel(Level.INFO)
-observer = LogObserver(sys.stdout.buffer, level, SystemClock())
-documents = Documents(lambda url: f"<wsdl at='{url}'/>".encode(), lambda name, url: None)
-
-def app():
-    return make_app(Edge(Endpoint(keep=False), documents, observer, lambda: True))
-
-def worker_ended():
-    observer.note(Level.WARNING, "after the worker")
-    if options["exit_hook_breaks"]:
-        raise RuntimeError("9990000018")
-
-tls = ServerTLS(*map(Path, options["tls"])) if options["tls"] else None
-listener = Listener(options["bind"], tls, options["workers"], options["threads"], options["graceful"])
-run(app, listener, Supervision(observer, level, worker_ended))
-"""
-
-
-class Server:
-    """A running server; ``log()`` is everything it has written so far."""
-
-    def __init__(self, folder: Path, pki: TestPKI | None, **options: object) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        tls = [str(file) for file in (pki.server.certificate, pki.server.key, pki.ca)] if pki else []
-        chosen = {
-            "bind": f"127.0.0.1:{self.port}",
-            "tls": tls,
-            "workers": 1,
-            "threads": 4,
-            "graceful": 5,
-            "adapter": "spyne",
-            "answer_seconds": 0,
-            "exit_hook_breaks": False,
-            **options,
-        }
-        self.pki = pki
-        self._output = folder / "output"
-        with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, json.dumps(chosen)],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"},
-            )
-        workers = chosen["workers"]
-        until(lambda: self.log().count("Booting worker") == workers, self.log)
-        until(self._answers, self.log)
-
-    def _answers(self) -> bool:
-        with suppress(OSError, http.client.HTTPException):
-            return self.ask("GET", "/healthz")[0] == 200
-        return False
-
-    def log(self) -> str:
-        return self._output.read_text()
-
-    def context(self, identity: Identity | None) -> ssl.SSLContext:
-        assert self.pki is not None
-        context = ssl.create_default_context(cafile=str(self.pki.ca))
-        if identity is not None:
-            context.load_cert_chain(identity.certificate, identity.key)
-        return context
-
-    def connection(self, identity: Identity | None = None) -> http.client.HTTPConnection:
-        if self.pki is None:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        context = self.context(identity or self.pki.client)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=context)
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        with closing(self.connection()) as connection:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            assert response.getheader("Cache-Control") == "no-store"
-            return response.status, response.read()
-
-    def post(self, service: Service = Service.GET_NHS_NUMBER, path: str = PATH) -> tuple[int, bytes]:
-        request = request_for(service)
-        return self.ask("POST", path, request.body(), SOAPAction=request.soap_action, **{"Content-Type": "text/xml"})
-
-    def pids(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(20)
-
-
-def until(condition: Callable[[], bool], log: Callable[[], str] = str, seconds: float = 20) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, log()
-        time.sleep(0.02)
+from tls_fixtures import TestPKI, make_pki
 
 
 @pytest.fixture(scope="module")
@@ -352,7 +221,7 @@ BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nSmith\r\n"
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"9990000018 /9990000018 HTTP/1.1\r\n\r\n", 404),
+        (b"9990000018 /9990000018 HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         (b"(Smith / HTTP/1.1\r\n\r\n", 400),
         (b"GET /9990000018" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\n9990000018 bad: Smith\r\n\r\n", 400),

@@ -23,6 +23,8 @@ class AlertKind(Enum):
     AUDIT_UNAVAILABLE = "audit-unavailable"
     REPLAY_MEMORY_UNAVAILABLE = "replay-memory-unavailable"
     UNEXPECTED_FAILURE = "unexpected-failure"
+    TLS_FILES_REFUSED = "tls-files-refused"
+    CERTIFICATE_ENDING = "certificate-ending"
 
 
 @dataclass(frozen=True, slots=True)

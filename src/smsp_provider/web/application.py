@@ -1,20 +1,29 @@
 """From settings to what a gunicorn worker serves, and to the listeners that it is served on."""
 
+from ssl import TLSVersion
+from typing import Final
+
 from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail import AuditUnavailable
-from smsp_provider.config.settings import Settings
+from smsp_provider.config.settings import HTTPSListener, LeastTLS, Settings
 from smsp_provider.itk.services import SERVICES
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
-from smsp_provider.web.server import Listener
+from smsp_provider.web.server import Listener, SocketAccess
 from smsp_provider.web.spyne_app import make_app
 from smsp_provider.web.tls import ServerTLS
 from smsp_provider.wiring import Provider, build_provider, service_paths
 from smsp_provider.xmlcore.resources import wsdl_file
 from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
 
-__all__ = ["build_application", "listeners"]
+__all__ = ["build_application", "listeners", "tls_files"]
+
+_LEAST_TLS: Final = {
+    LeastTLS.V1_0: TLSVersion.MINIMUM_SUPPORTED,
+    LeastTLS.V1_2: TLSVersion.TLSv1_2,
+    LeastTLS.V1_3: TLSVersion.TLSv1_3,
+}
 
 
 def build_application(settings: Settings, observer: Observer) -> WSGIApplication:
@@ -35,15 +44,23 @@ def build_application(settings: Settings, observer: Observer) -> WSGIApplication
 
 
 def listeners(settings: Settings) -> dict[str, Listener]:
-    """The listeners of the settings by name: ``https`` and ``http``, as far as they are set."""
+    """The listeners of the settings by name: ``https``, ``proxy`` and ``http``, as far as they are set."""
     server = settings.server
+    size = (server.workers, server.threads, server.graceful_stop_seconds)
     found: dict[str, Listener] = {}
     if server.https is not None:
-        tls = ServerTLS(server.https.certificate, server.https.key, server.https.client_ca)
-        found["https"] = Listener(server.https.bind, tls, server.workers, server.threads, server.graceful_stop_seconds)
+        found["https"] = Listener(server.https.bind, tls_files(server.https), *size)
+    if server.proxy is not None:
+        access = SocketAccess(int(server.proxy.socket_mode, 8), server.proxy.socket_group)
+        found["proxy"] = Listener(f"unix:{server.proxy.socket}", None, *size, access)
     if server.http is not None:
-        found["http"] = Listener(server.http, None, server.workers, server.threads, server.graceful_stop_seconds)
+        found["http"] = Listener(server.http, None, *size)
     return found
+
+
+def tls_files(listener: HTTPSListener) -> ServerTLS:
+    """The files of a TLS listener, and the oldest TLS that it speaks."""
+    return ServerTLS(listener.certificate, listener.key, listener.client_ca, listener.crl, _LEAST_TLS[listener.min_tls])
 
 
 def _documents(settings: Settings, provider: Provider) -> Documents:

@@ -16,11 +16,11 @@ from urllib.parse import parse_qs
 from smsp_provider.audit.operator_events import Alert, AlertKind, EdgeAnswered, Observer
 from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, invalid_message, provider_failure
 from smsp_provider.engine.endpoint import ReceivedRequest, SoapEndpoint
-from smsp_provider.engine.exchange import InboundExchange, Reply
+from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.soap.envelope import is_soap_12
 from smsp_provider.soap.fault import build_fault
-from smsp_provider.web.peer import peer_of
+from smsp_provider.web.peer import is_secure, peer_of
 
 __all__ = ["Documents", "Edge", "EdgePolicy", "Environ", "StartResponse", "WSGIApplication"]
 
@@ -128,7 +128,7 @@ class Edge(Generic[R]):
         query = str(environ.get("QUERY_STRING", ""))
         fields = parse_qs(query, keep_blank_values=True) if len(query) <= _MAX_QUERY else {}
         asked = {name.lower(): values[0] for name, values in fields.items()}
-        url = self._url(environ, path, over_tls=peer_of(environ).over_tls)
+        url = self._url(environ, path, over_tls=is_secure(environ))
         if "wsdl" in asked:
             return Reply(HTTPStatus.OK, self.documents.wsdl(url), _XML)
         if "xsd" in asked:
@@ -141,12 +141,13 @@ class Edge(Generic[R]):
         content_type = str(environ.get("CONTENT_TYPE", ""))
         soap_action = environ.get("HTTP_SOAPACTION")
         body, refusal = b"", None
+        peer = Peer("", over_tls=is_secure(environ))
         try:
+            peer = peer_of(environ)
             body = self._body(environ)
             _check_media_type(content_type, body)
         except ToolkitFault as fault:
             refusal = fault
-        peer = peer_of(environ)
         exchange = InboundExchange(
             body,
             path,

@@ -3,23 +3,27 @@
 Source: serving.md section 3.
 """
 
+import grp
 import ipaddress
 import os
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import HaltServer
 
+from smsp_provider.audit.operator_events import Alert, AlertKind
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.web.edge import WSGIApplication
 from smsp_provider.web.memory import settle
-from smsp_provider.web.tls import ServerTLS, server_context
+from smsp_provider.web.tls import ServerTLS
+from smsp_provider.web.tls_reload import ReloadedTLS
 from smsp_provider.web.worker import BoundWorker, operator_log
 
-__all__ = ["Listener", "Supervision", "run"]
+__all__ = ["Listener", "SocketAccess", "Supervision", "run"]
 
 _KEEPALIVE_SECONDS: Final = 15
 _HEARTBEAT_SECONDS: Final = 60
@@ -35,15 +39,39 @@ _OTHER_FILES: Final = 128
 """What a worker has open whatever it does: libraries, logs, databases, listeners, pipes."""
 
 
+_UNIX: Final = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketAccess:
+    """Who may use a unix socket: its mode, and its group (empty: that of this process)."""
+
+    mode: int
+    group: str = ""
+
+    def grant(self, socket: Path) -> None:
+        """Give ``socket``, which until now is this user's alone, its group and its mode.
+
+        Raises:
+            OSError: it is not ours to give.
+            KeyError: there is no such group.
+        """
+        if self.group:
+            os.chown(socket, -1, grp.getgrnam(self.group).gr_gid)
+        socket.chmod(self.mode)
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """Where to listen: ``bind`` is address and port; plain HTTP (``tls`` None) is for loopback addresses only.
 
+    With ``access`` it is ``unix:`` and a path, for a proxy that is believed (:mod:`smsp_provider.web.proxy`).
     ``threads`` of each of the ``workers`` wait for Spine at once. ``graceful_stop_seconds`` is how long requests under
     way may go on after SIGTERM.
 
     Raises:
-        ValueError: plain HTTP on another address than loopback, or an address without a port.
+        ValueError: plain HTTP on another address than loopback, an address without a port, or a unix socket that
+            nobody is granted access to.
     """
 
     bind: str
@@ -51,13 +79,23 @@ class Listener:
     workers: int = 2
     threads: int = 64
     graceful_stop_seconds: float = 30
+    access: SocketAccess | None = None
 
     def __post_init__(self) -> None:
+        if (self.socket is None) != (self.access is None):
+            raise ValueError("a unix socket, and nothing else, needs to know who may use it")
+        if self.socket is not None:
+            return
         host, separator, port = self.bind.rpartition(":")
         if not separator or not port.isdecimal():
             raise ValueError("the address to listen on needs a port")
         if self.tls is None and not _is_loopback(host.strip("[]")):
             raise ValueError("plain HTTP is for loopback addresses only")
+
+    @property
+    def socket(self) -> Path | None:
+        """The unix socket to listen on, None for an address and port."""
+        return Path(self.bind.removeprefix(_UNIX)) if self.bind.startswith(_UNIX) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +113,7 @@ def run(make_app: Callable[[], WSGIApplication], listener: Listener, supervision
     ``make_app`` is called once in each worker, after the fork, so that no connection or thread is shared.
 
     Raises:
-        OSError, ssl.SSLError: the TLS files cannot be used.
+        OSError, ssl.SSLError, ValueError: the TLS files cannot be used, or the unix socket cannot be made.
         SystemExit: the end; code 0 after a stop that was asked for.
     """
     server = _Server(make_app, _settings(listener, supervision))
@@ -121,6 +159,8 @@ def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
         "limit_request_line": _MAX_REQUEST_LINE,
         "limit_request_fields": _MAX_HEADERS,
         "umask": 0o077,
+        # What is installed besides must not decide how a request is read.
+        "http_parser": "python",
         "control_socket_disable": True,
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
@@ -129,13 +169,16 @@ def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
         "child_exit": _after_worker(supervision),
     }
     if listener.tls is not None:
-        context = server_context(listener.tls)
+        reloaded = ReloadedTLS(listener.tls, _alerting(supervision))
         settings |= {
             "certfile": os.fspath(listener.tls.certificate),
             "keyfile": os.fspath(listener.tls.key),
-            # Called for each connection: the context is the same for all.
-            "ssl_context": lambda _config, _default: context,
+            # Called for each connection.
+            "ssl_context": lambda _config, _default: reloaded.context(),
         }
+    if listener.access is not None and listener.socket is not None:
+        access, socket = listener.access, listener.socket
+        settings["when_ready"] = lambda _arbiter: access.grant(socket)
     return settings
 
 
@@ -163,6 +206,13 @@ def _after_worker(supervision: Supervision) -> Callable[[object, object], None]:
             supervision.observer.note(Level.ERROR, f"Looking after an ended worker failed: {type(error).__name__}")
 
     return child_exit
+
+
+def _alerting(supervision: Supervision) -> Callable[[str], None]:
+    def alert(reason: str) -> None:
+        supervision.observer.notify(Alert(AlertKind.TLS_FILES_REFUSED, None, reason))
+
+    return alert
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from gunicorn import util
 from gunicorn.glogging import Logger
@@ -19,7 +19,9 @@ from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
-from smsp_provider.web.tls import BoundedSocket
+from smsp_provider.web.framing import check_framing
+from smsp_provider.web.proxy import is_behind_proxy
+from smsp_provider.web.tls import BoundedSocket, is_outdated
 
 __all__ = ["BoundWorker", "operator_log"]
 
@@ -35,6 +37,12 @@ _STARVED_SECONDS: Final = 0.05
 _STARVED_NOTE_SECONDS: Final = 10.0
 """How often it says so at most."""
 
+_SECOND_TRY_SECONDS: Final = 2.0
+"""How long a worker that cannot serve waits before it ends and another one takes its place."""
+
+_CANNOT_SERVE: Final = 1
+"""Its exit code: gunicorn's own for this would end the other workers too."""
+
 _STATUS: Final = (
     (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG),
     (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
@@ -49,6 +57,24 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A thread worker that takes its share of the connections, and answers what is not HTTP with a bare status."""
 
     _next_starved_note = 0.0
+
+    def load_wsgi(self) -> None:
+        """Build what is served. At the start a failure is the server's; later it must not be that of the others.
+
+        A worker that takes the place of an ended one may find files missing that were there at the start. The other
+        workers go on, and this one's successor tries again.
+        """
+        try:
+            super().load_wsgi()
+        except Exception as error:
+            if self.age <= self.cfg.workers:
+                raise
+            self.log.unable_to_serve(type(error))
+            until = time.monotonic() + _SECOND_TRY_SECONDS
+            while self.alive and time.monotonic() < until:
+                self.notify()
+                time.sleep(_STARVED_SECONDS)
+            raise SystemExit(_CANNOT_SERVE) from None
 
     def accept(self, listener: socket.socket) -> None:
         """Take a new connection, the later the more this worker has: the kernel would give one worker nearly all.
@@ -86,6 +112,14 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if not kept:
                 _close_gently(conn.sock)
         return kept
+
+    def handle_request(self, req: Any, conn: TConn) -> object:  # noqa: ANN401 - gunicorn has no types
+        """Serve a request that has one reading only; the last one of a connection whose TLS files were replaced."""
+        check_framing(req, behind_proxy=is_behind_proxy(conn.sock))
+        if is_outdated(conn.sock):
+            req.force_close()
+        served: object = super().handle_request(req, conn)
+        return served
 
     def finish_request(self, conn: TConn, done: "Future[object]") -> None:
         """Count off a connection that is not kept, exactly once; gunicorn does it twice if closing fails."""
@@ -150,6 +184,10 @@ class _OperatorLog(Logger):  # type: ignore[misc]  # gunicorn has no types
     def refused(self, kind: type[BaseException]) -> None:
         """A request that is not HTTP, or no TLS that is good enough."""
         self.observer.note(Level.WARNING, f"A request was refused below HTTP: {kind.__name__}")
+
+    def unable_to_serve(self, kind: type[BaseException]) -> None:
+        """A worker that took another one's place and cannot do its work."""
+        self.observer.note(Level.ERROR, f"A new worker cannot serve, another one will try: {kind.__name__}")
 
     def access(self, *_args: object) -> None:
         """The engine tells of requests itself."""

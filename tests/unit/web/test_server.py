@@ -9,7 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from smsp_provider.web.peer import certificate_of, peer_of
+from smsp_provider.certificates.identity import certificate_of
+from smsp_provider.web.peer import peer_of
 from smsp_provider.web.server import Listener
 from smsp_provider.web.tls import ServerTLS, server_context
 from tls_fixtures import TestPKI, make_pki
