@@ -12,7 +12,7 @@ from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.identifiers import LocalIdentifier, same_uuid
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.matching import Verdict, name_agrees, postcode_agrees, same_text, verify
-from smsp_provider.domain.nhs_number import NHSNumber, is_nhs_number
+from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.person import PatientRecord
 from smsp_provider.domain.requests import ByNumber, BySearch, ServiceRequest
@@ -39,6 +39,9 @@ SUPERSEDING_CODES: Final = frozenset({"17", "24", "44"})
 
 _DECLINING_CODES: Final = frozenset({"0", "1", "2", "7", "22", "40", "42"})
 """PDS says that there is no usable record: never beside one, whatever their qualifier."""
+
+_TRACES: Final = (SimpleTrace, AdvancedTrace)
+_ABOUT_A_NUMBER: Final = (CrossCheckTrace, Retrieval)
 
 _MAX_HOPS: Final = 2
 
@@ -117,10 +120,10 @@ def admit(query: SpineQuery, answer: SpineAnswer) -> AdmittedAnswer:
         if answer.records:
             raise GateRefusal("W11", "an answer without success carries a patient")
         return Declined(answer.issues)
-    if any(_contradicts_success(issue) for issue in answer.issues):
-        raise GateRefusal("W11", "a successful answer carries an error")
-    numbers = {number for record in answer.records for number in record.nhs_numbers}
-    if len(numbers) > 1 and isinstance(query, SimpleTrace | AdvancedTrace):
+    for issue in answer.issues:
+        if _contradicts_success(issue):
+            raise GateRefusal("W11", "a successful answer carries an error")
+    if isinstance(query, _TRACES) and len({number for record in answer.records for number in record.nhs_numbers}) > 1:
         return FoundSeveral()
     if len(answer.records) != 1:
         raise GateRefusal("W2", "a successful answer must hold exactly one patient")
@@ -132,23 +135,29 @@ def _contradicts_success(issue: DetectedIssue) -> bool:
 
 
 def _check_correlation(answer: SpineAnswer) -> None:
-    found = [(reference.expected, reference.found) for reference in answer.references if reference.found is not None]
-    if not found:
+    names_a_request = False
+    for reference in answer.references:
+        if reference.found is not None:
+            names_a_request = True
+            if not same_uuid(reference.expected, reference.found):
+                raise GateRefusal("W1", "the answer names another request")
+    if not names_a_request:
         raise GateRefusal("W1", "the answer names no request")
-    if not all(same_uuid(expected, value) for expected, value in found):
-        raise GateRefusal("W1", "the answer names another request")
 
 
 def _found(record: PatientRecord, issues: tuple[DetectedIssue, ...]) -> Found:
-    if len(record.nhs_numbers) != 1 or not is_nhs_number(record.nhs_numbers[0]):
-        raise GateRefusal("W2", "the patient must have exactly one well-formed NHS number")
+    try:
+        (number,) = record.nhs_numbers
+        nhs_number = NHSNumber(number)
+    except ValueError:
+        raise GateRefusal("W2", "the patient must have exactly one well-formed NHS number") from None
     born = None
     if record.birth_time is not None and record.birth_time.strip():
         try:
             born = HL7Date.from_timestamp(record.birth_time)
         except InvalidDate:
             raise GateRefusal("W5", "the date of birth is not a date") from None
-    return Found(record, NHSNumber(record.nhs_numbers[0]), born, issues)
+    return Found(record, nhs_number, born, issues)
 
 
 def check_traced(request: BySearch, found: Found) -> None:
@@ -187,7 +196,7 @@ def release(request: ServiceRequest, steps: tuple[Step, ...], outcome: Outcome, 
         _check_verified(request, final, today)
     else:
         traced = steps[0].answer
-        if not isinstance(traced, Found) or not isinstance(steps[0].query, SimpleTrace | AdvancedTrace):
+        if not isinstance(traced, Found) or not isinstance(steps[0].query, _TRACES):
             raise GateRefusal("W4", "the search has no traced patient")
         check_traced(request, traced)
         _check_path(traced.nhs_number, steps[1:])
@@ -225,7 +234,7 @@ def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
     announced: set[NHSNumber] = set()
     confirmed = True
     for step in steps:
-        if not isinstance(step.query, CrossCheckTrace | Retrieval) or step.query.nhs_number != current:
+        if not isinstance(step.query, _ABOUT_A_NUMBER) or step.query.nhs_number != current:
             raise GateRefusal("W3", "a query was about another number than the one at hand")
         answer = step.answer
         if not isinstance(answer, Found):

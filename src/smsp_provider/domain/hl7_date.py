@@ -11,6 +11,8 @@ __all__ = ["HL7Date", "InvalidDate"]
 
 _TIMESTAMP: Final = re.compile(r"([0-9]{1,14})(?:\.[0-9]+)?(?:[+-][0-9]{1,4})?")
 _LENGTHS: Final = (4, 6, 8)
+_FULL: Final = 8
+_FIRST_DAY: Final = "0101"
 
 
 class InvalidDate(ValueError):
@@ -32,7 +34,7 @@ class HL7Date(Masked):
         if len(digits) not in _LENGTHS or not (digits.isascii() and digits.isdigit()):
             raise InvalidDate("a date has 4, 6 or 8 digits")
         try:
-            date(int(digits[:4]), int(digits[4:6] or 1), int(digits[6:8] or 1))
+            date.fromisoformat((digits + _FIRST_DAY)[:_FULL])
         except ValueError:
             raise InvalidDate("no such day in the calendar") from None
 
@@ -50,15 +52,18 @@ class HL7Date(Masked):
         Raises:
             InvalidDate: not a timestamp, or not a real date.
         """
+        if len(text) == _FULL and text.isdigit():
+            # A bare day is what nearly all of them are, and the pattern costs more than the check of the day.
+            return cls(text)
         match = _TIMESTAMP.fullmatch(text.strip())
         if match is None:
             raise InvalidDate("not an HL7 timestamp")
-        return cls(match.group(1)[:8])
+        return cls(match.group(1)[:_FULL])
 
     @property
     def is_full(self) -> bool:
         """Whether year, month and day are known."""
-        return len(self.digits) == _LENGTHS[-1]
+        return len(self.digits) == _FULL
 
     @property
     def year(self) -> str:

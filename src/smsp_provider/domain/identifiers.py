@@ -66,7 +66,7 @@ class LocalIdentifier(Masked):
 
 def same_uuid(one: str, other: str) -> bool:
     """Whether two message ids name the same UUID; ``uuid:`` and ``urn:uuid:`` prefixes and case do not count."""
-    return bare_uuid(one) == bare_uuid(other)
+    return one == other or bare_uuid(one) == bare_uuid(other)
 
 
 def bare_uuid(text: str) -> str:

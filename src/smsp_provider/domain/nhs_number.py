@@ -8,10 +8,11 @@ from smsp_provider.domain.masking import Masked
 
 __all__ = ["InvalidNHSNumber", "NHSNumber", "is_nhs_number"]
 
-_ASCII_DIGITS: Final = frozenset("0123456789")
 _LENGTH: Final = 10
 _WEIGHTS: Final = range(_LENGTH, 1, -1)
 """Of the first nine digits; the tenth is the check digit."""
+_WEIGHT_OF_ZEROS: Final = ord("0") * sum(_WEIGHTS)
+"""What the codes of the characters weigh more than their digits."""
 
 
 class InvalidNHSNumber(ValueError):
@@ -20,9 +21,9 @@ class InvalidNHSNumber(ValueError):
 
 def is_nhs_number(text: str) -> bool:
     """Whether ``text`` has ten ASCII digits (full-width digits are not digits here) and a right check digit."""
-    if len(text) != _LENGTH or not _ASCII_DIGITS.issuperset(text):
+    if len(text) != _LENGTH or not (text.isascii() and text.isdigit()):
         return False
-    weighted: int = sum(map(mul, map(int, text), _WEIGHTS))
+    weighted: int = sum(map(mul, text.encode("ascii"), _WEIGHTS)) - _WEIGHT_OF_ZEROS
     # A remainder of 1 would need the check digit 10: such a number is never issued, and no digit equals 10.
     return (11 - weighted % 11) % 11 == int(text[-1])
 

@@ -5,11 +5,15 @@ Items that history may hold several times (names, addresses, telecoms, practices
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["Address", "Name", "PatientRecord", "Period", "Practice", "Telecom", "Validity"]
+
+_OPEN: Final = frozenset({"", "N"})
+_VERY_RESTRICTED: Final = frozenset({"Y", "V"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,9 +109,9 @@ class PatientRecord(Masked):
     @property
     def is_sensitive(self) -> bool:
         """Whether location data must not be given out; an unknown confidentiality code counts as sensitive."""
-        return any(code not in ("", "N") for code in self.confidentiality)
+        return not _OPEN.issuperset(self.confidentiality)
 
     @property
     def is_very_restricted(self) -> bool:
         """Whether nothing of the record may be compared or given out (Y, FHIR V)."""
-        return any(code in ("Y", "V") for code in self.confidentiality)
+        return not _VERY_RESTRICTED.isdisjoint(self.confidentiality)

@@ -15,6 +15,7 @@ from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.identifiers import OID
 from smsp_provider.domain.person import Address, Name, PatientRecord, Period, Practice, Telecom, Validity
 from smsp_provider.xmlcore.names import HL7
+from smsp_provider.xmlcore.read import first_child
 
 __all__ = ["read_record"]
 
@@ -87,10 +88,10 @@ def read_record(patient_role: etree._Element, *, limited: bool) -> PatientRecord
     superseded: list[str] = []
     confidentiality: list[str] = [_SENSITIVE] if limited else []
     items = _Items()
-    for child in patient_role:
+    for child in patient_role[:]:
         tag = child.tag
         if tag == _ID:
-            nhs_numbers.extend(_nhs_number(child))
+            nhs_numbers += _nhs_number(child)
         elif tag == _PATIENT_PERSON:
             _read_person(child, items)
         elif tag == _CONFIDENTIALITY:
@@ -99,7 +100,7 @@ def read_record(patient_role: etree._Element, *, limited: bool) -> PatientRecord
         elif tag == _REPLACEMENT_OF:
             superseded.extend(_superseded(child))
         else:
-            _read_contact(child, items, None)
+            _read_contact(child, tag, items, None)
     return PatientRecord(
         nhs_numbers=tuple(nhs_numbers),
         birth_time=items.birth_time,
@@ -126,14 +127,14 @@ def _superseded(replacement: etree._Element) -> Iterator[str]:
 
 
 def _read_person(person: etree._Element, items: _Items) -> None:
-    for child in person:
+    for child in person[:]:
         tag = child.tag
         if tag in _PARTS:
             _read_part(child, items)
         elif tag == _NAME:
             items.names.append(_name(child, None))
         elif tag == _PROVIDER_PATIENT:
-            items.practices.extend(_practices(child))
+            _read_practices(child, items)
         elif tag == _GENDER:
             items.gender = child.get("code", "")
         elif tag == _BIRTH_TIME:
@@ -146,25 +147,24 @@ def _read_part(part: etree._Element, items: _Items) -> None:
     """One part of the parts layout: an address, a telecom or a name, and when PDS held it."""
     content: list[etree._Element] = []
     held: Validity | None = None
-    for child in part:
+    for child in part[:]:
         if child.tag in _PART_CONTENT:
             content.append(child)
         else:
             held = held or _withdrawal(child)
     for child in content:
-        if child.tag == _PART_PERSON:
-            items.names.extend(_name(name, held) for name in child.iterchildren(_NAME))
+        tag = child.tag
+        if tag == _PART_PERSON:
+            items.names += [_name(name, held) for name in child[:] if name.tag == _NAME]
         else:
-            _read_contact(child, items, held)
+            _read_contact(child, tag, items, held)
 
 
-def _read_contact(element: etree._Element, items: _Items, held: Validity | None) -> None:
-    tag = element.tag
+def _read_contact(element: etree._Element, tag: object, items: _Items, held: Validity | None) -> None:
     if tag == _ADDR:
         items.addresses.append(_address(element, held))
     elif tag == _TELECOM:
-        validity = held or _validity([child for child in element if child.tag in _PERIODS])
-        items.telecoms.append(Telecom(_use(element), element.get("value", ""), validity))
+        items.telecoms.append(Telecom(_use(element), element.get("value", ""), held or _validity_in(element)))
 
 
 def _name(element: etree._Element, held: Validity | None) -> Name:
@@ -172,7 +172,7 @@ def _name(element: etree._Element, held: Validity | None) -> Name:
     prefix: str | None = None
     given: list[str] = []
     periods: list[etree._Element] = []
-    for child in element:
+    for child in element[:]:
         tag = child.tag
         if tag == _GIVEN:
             given.append(child.text or "")
@@ -189,7 +189,7 @@ def _address(element: etree._Element, held: Validity | None) -> Address:
     lines: list[str] = []
     postal_code: str | None = None
     periods: list[etree._Element] = []
-    for child in element:
+    for child in element[:]:
         tag = child.tag
         if tag == _LINE:
             lines.append(child.text or "")
@@ -200,27 +200,42 @@ def _address(element: etree._Element, held: Validity | None) -> Address:
     return Address(_use(element), tuple(lines), postal_code, held or _validity(periods))
 
 
-def _practices(provider_patient: etree._Element) -> Iterator[Practice]:
-    """The practices of primary care; pharmacies, appliance contractors and dispensing doctors have other codes."""
-    for subject_of in provider_patient.iterchildren(_SUBJECT_OF):
-        for provision in subject_of:
-            if provision.tag in _CARE_PROVISIONS and _is_primary_care(provision):
-                held = next((found for child in provision if (found := _withdrawal(child)) is not None), None)
-                validity = held or _validity([child for child in provision if child.tag in _PERIODS])
-                yield from (Practice(code, validity) for code in _practice_codes(provision))
+def _read_practices(provider_patient: etree._Element, items: _Items) -> None:
+    for subject_of in provider_patient[:]:
+        if subject_of.tag == _SUBJECT_OF:
+            for provision in subject_of[:]:
+                if provision.tag in _CARE_PROVISIONS:
+                    _read_provision(provision, items)
 
 
-def _is_primary_care(provision: etree._Element) -> bool:
-    return any(code.get("code") == _PRIMARY_CARE for code in provision.iterchildren(_CODE))
+def _read_provision(provision: etree._Element, items: _Items) -> None:
+    """A practice of primary care; pharmacies, appliance contractors and dispensing doctors have other codes."""
+    is_primary_care = False
+    held: Validity | None = None
+    codes: list[str] = []
+    periods: list[etree._Element] = []
+    for child in provision[:]:
+        tag = child.tag
+        if tag == _CODE:
+            is_primary_care = is_primary_care or child.get("code") == _PRIMARY_CARE
+        elif tag == _PERFORMER:
+            codes += _practice_codes(child)
+        elif tag in _PERIODS:
+            periods.append(child)
+        held = held or _withdrawal(child)
+    if is_primary_care:
+        validity = held or _validity(periods)
+        items.practices += [Practice(code, validity) for code in codes]
 
 
-def _practice_codes(provision: etree._Element) -> Iterator[str]:
-    for performer in provision.iterchildren(_PERFORMER):
-        for assigned in performer:
-            if assigned.tag in _ASSIGNED:
-                for identifier in assigned.iterchildren(_ID):
-                    if identifier.get("root") == _PRACTICE_ROOT:
-                        yield identifier.get("extension", "")
+def _practice_codes(performer: etree._Element) -> list[str]:
+    return [
+        identifier.get("extension", "")
+        for assigned in performer[:]
+        if assigned.tag in _ASSIGNED
+        for identifier in assigned[:]
+        if identifier.tag == _ID and identifier.get("root") == _PRACTICE_ROOT
+    ]
 
 
 def _use(element: etree._Element) -> tuple[str, ...]:
@@ -229,11 +244,16 @@ def _use(element: etree._Element) -> tuple[str, ...]:
 
 def _withdrawal(child: etree._Element) -> Validity | None:
     """What a child of a part says about when PDS held it: withdrawn where the system effective date has an end."""
-    for dated in child.iterchildren(_SYSTEM_EFFECTIVE_DATE):
-        for value in dated.iterchildren(_VALUE):
-            if value.find(_HIGH) is not None:
-                return _WITHDRAWN
+    for dated in child[:]:
+        if dated.tag == _SYSTEM_EFFECTIVE_DATE:
+            for value in dated[:]:
+                if value.tag == _VALUE and first_child(value, _HIGH) is not None:
+                    return _WITHDRAWN
     return None
+
+
+def _validity_in(element: etree._Element) -> Validity:
+    return _validity([child for child in element[:] if child.tag in _PERIODS])
 
 
 def _validity(periods: list[etree._Element]) -> Validity:
@@ -249,7 +269,7 @@ def _period(interval: etree._Element) -> Validity:
     high: HL7Date | None = None
     readable = interval.get("value") is None
     try:
-        for end in interval:
+        for end in interval[:]:
             tag = end.tag
             if tag == _LOW:
                 low = _end(end, _NO_BEGINNING)
