@@ -22,12 +22,13 @@ from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.pipeline import Pipeline
 from smsp_provider.engine.policy import EnginePolicy
-from smsp_provider.engine.ports import Clock, IdSource, SpineConnector
+from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, SpineConnector
 from smsp_provider.engine.system import RandomIds, SystemClock
 from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
 from smsp_provider.soap.addressing import AddressingPolicy
+from smsp_provider.soap.security import SecurityPolicy
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
@@ -62,7 +63,12 @@ def build_policy(settings: Settings) -> EnginePolicy:
         addressing=AddressingPolicy(frozenset(service.accepted_to) or None),
         envelope=EnvelopePolicy(_profiles(service.accepted_profiles), settings.limits.max_payload_bytes),
         paths=service_paths(settings),
-        clock_skew=timedelta(seconds=service.clock_skew_seconds),
+        security=SecurityPolicy(
+            settings.security.username,
+            timedelta(seconds=service.clock_skew_seconds),
+            settings.security.signatures,
+            settings.security.allow_sha1,
+        ),
         request_seconds=settings.limits.request_seconds,
         reject_repeats=service.replay_policy is ReplayPolicy.REJECT,
         confirm_trace=service.confirm_trace,
@@ -86,11 +92,12 @@ def build_provider(
     connector: SpineConnector | None = None,
     clock: Clock | None = None,
     ids: IdSource | None = None,
+    registry: ClientRegistry | None = None,
 ) -> Provider:
     """Everything of one process.
 
-    ``observer`` shares an operator log that is there already; ``connector``, ``clock`` and ``ids`` replace the real
-    ones in tests and benchmarks.
+    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids`` and ``registry`` replace
+    the real ones in tests and benchmarks.
 
     Raises:
         OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
@@ -112,6 +119,7 @@ def build_provider(
         replay=MappedReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
         clock=clock,
         ids=ids,
+        registry=registry,
     )
     return Provider(pipeline, schemas, audit, observer)
 

@@ -12,7 +12,16 @@ from lxml import etree
 
 from bench.instant import HL7_ID, URL, WSA_ID, InstantTransport
 from itk_messages import NHS_NUMBER, Fields, request_for
-from smsp_provider.config.settings import AuditSettings, Environment, LogSettings, Server, Settings, SpineSettings
+from smsp_provider.config.settings import (
+    AuditSettings,
+    ClientPolicy,
+    ClientSettings,
+    Environment,
+    LogSettings,
+    Server,
+    Settings,
+    SpineSettings,
+)
 from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ASID
@@ -142,6 +151,7 @@ def settings(
         server=Server(http=http, workers=2, threads=threads),
         spine=spine or spine_settings("http://127.0.0.1/unused"),
         audit=AuditSettings(database=state / "audit.db", synchronous=synchronous),
+        clients=ClientSettings(policy=ClientPolicy.ANY),
         log=LogSettings(level="error"),
     )
 

@@ -29,9 +29,12 @@ from smsp_provider.audit.events import Closure, Ending, Intent
 from smsp_provider.audit.trail import Entry
 from smsp_provider.config.settings import (
     AuditSettings,
+    ClientPolicy,
+    ClientSettings,
     Environment,
     Limits,
     LogSettings,
+    SecuritySettings,
     Server,
     ServiceSettings,
     Settings,
@@ -39,7 +42,7 @@ from smsp_provider.config.settings import (
 )
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange, Peer
-from smsp_provider.engine.ports import Clock, IdSource
+from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource
 from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.pki import Pki, make_pki
 from smsp_provider.simulator.records import SpinePatient
@@ -73,6 +76,7 @@ _NAMES: Final = {
 _NHS_NUMBER: Final = "2.16.840.1.113883.2.1.4.1"
 _PDS_ASID: Final = "100000000104"
 _OWN_ASID: Final = "200000000205"
+_LOCAL: Final = Peer("127.0.0.1")
 _SENT_IDS: Final = re.compile(rb"<wsa:MessageID>([^<]+)</wsa:MessageID>")
 
 
@@ -88,6 +92,7 @@ class Answer:
     seconds: float
     code: str | None
     fault: str | None
+    fault_text: str | None
     relates_to: str | None
     message_id: str | None
     numbers: tuple[str, ...]
@@ -137,6 +142,7 @@ def read_answer(status: int, body: bytes, seconds: float = 0.0) -> Answer:
         seconds,
         code=one(f"{payload}/h:value/@code"),
         fault=one("/s:Envelope/s:Body/s:Fault/detail//i:ErrorCode/text()"),
+        fault_text=one("/s:Envelope/s:Body/s:Fault/detail//i:ErrorText/text()"),
         relates_to=one("/s:Envelope/s:Header/a:RelatesTo/text()"),
         message_id=one("/s:Envelope/s:Header/a:MessageID/text()"),
         numbers=texts(f"//h:id[@root='{_NHS_NUMBER}']/@extension"),
@@ -222,15 +228,15 @@ class ProviderUnderTest:
         """Ask as a well-behaved client would; ``changes`` are fields of the request (``message_id=...``)."""
         return self.send(replace(request_for(service, fields, now=datetime.now(UTC)), **changes))
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request, peer: Peer = _LOCAL) -> Answer:
         """Send a request as a web adapter would hand it on."""
-        return self.send_bytes(request.body(), request.soap_action)
+        return self.send_bytes(request.body(), request.soap_action, peer)
 
-    def send_bytes(self, body: bytes, soap_action: str) -> Answer:
+    def send_bytes(self, body: bytes, soap_action: str, peer: Peer = _LOCAL) -> Answer:
         """The same for any bytes."""
         pipeline = self.provider.pipeline
         url = "http://127.0.0.1/smsp/pds"
-        exchange = InboundExchange(body, "/smsp/pds", url, Peer("127.0.0.1"), "text/xml", soap_action)
+        exchange = InboundExchange(body, "/smsp/pds", url, peer, "text/xml", soap_action)
         began = time.monotonic()
         try:
             received = pipeline.receive(exchange)
@@ -303,7 +309,9 @@ class World(ProviderUnderTest):
 
     @contextmanager
     def another_provider(self, **changes: Any) -> Iterator[ProviderUnderTest]:
-        """A provider with other settings: ``spine``, ``limits``, ``service`` (mappings), ``clock`` and ``ids``."""
+        """A provider with other settings: ``spine_settings``, ``limits``, ``service``, ``security`` (mappings), or with
+        another ``clock``, ``ids`` or ``registry``.
+        """
         folder = Path(tempfile.mkdtemp(dir=self.directory))
         made = _make_provider(self.spine, self.pki, folder, **changes)
         self._others.append(made)
@@ -345,6 +353,8 @@ def _make_provider(
     service: Mapping[str, Any] | None = None,
     clock: Clock | None = None,
     ids: IdSource | None = None,
+    registry: ClientRegistry | None = None,
+    security: Mapping[str, Any] | None = None,
 ) -> ProviderUnderTest:
     upstream = {
         "endpoint": spine.url,
@@ -362,11 +372,13 @@ def _make_provider(
         audit=AuditSettings(database=folder / "audit" / "audit.db", synchronous="NORMAL"),
         limits=Limits(**(limits or {})),
         service=ServiceSettings(**(service or {})),
+        security=SecuritySettings(**(security or {})),
+        clients=ClientSettings(policy=ClientPolicy.ANY if registry is None else ClientPolicy.REGISTERED),
         log=LogSettings(level="debug"),
     )
     log = io.BytesIO()
     # The log goes to standard output, which the provider takes hold of when it is built.
     with redirect_stdout(io.TextIOWrapper(log, write_through=True)) as shown:
-        provider = build_provider(settings, clock=clock, ids=ids)
+        provider = build_provider(settings, clock=clock, ids=ids, registry=registry)
     shown.detach()
     return ProviderUnderTest(provider, settings, log)

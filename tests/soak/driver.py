@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 from itk_messages import Request
 from smsp_provider.config.settings import (
     AuditSettings,
+    ClientPolicy,
+    ClientSettings,
     Environment,
     Limits,
     LogSettings,
@@ -107,6 +109,7 @@ def _in_process(spine: str, state: Path, log: _Log) -> _Ask:
         spine=SpineSettings(endpoint=spine, pds_asid="100000000104", default_asid="200000000205"),
         audit=AuditSettings(database=state / "audit" / "audit.db", synchronous="NORMAL"),
         limits=Limits(request_seconds=DEADLINE_SECONDS),
+        clients=ClientSettings(policy=ClientPolicy.ANY),
         log=LogSettings(level="error"),
     )
     with redirect_stdout(io.TextIOWrapper(io.BufferedWriter(log, 1), write_through=True)) as shown:

@@ -22,9 +22,18 @@ from smsp_provider.domain.requests import InputInvalid, ServiceRequest
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.engine.asking import Inquiry, inquire
 from smsp_provider.engine.disposition import Disposition, dispose
+from smsp_provider.engine.entrance import Entrance
 from smsp_provider.engine.exchange import InboundExchange, Reply
 from smsp_provider.engine.policy import EnginePolicy
-from smsp_provider.engine.ports import Clock, Deadline, IdSource, ReplayMemory, ReplayUnavailable, SpineConnector
+from smsp_provider.engine.ports import (
+    ClientRegistry,
+    Clock,
+    Deadline,
+    IdSource,
+    ReplayMemory,
+    ReplayUnavailable,
+    SpineConnector,
+)
 from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
 from smsp_provider.itk.read_back import read_back
 from smsp_provider.itk.response import ResponseIds, build_response
@@ -69,8 +78,10 @@ class Pipeline:
         replay: ReplayMemory,
         clock: Clock,
         ids: IdSource,
+        registry: ClientRegistry | None = None,
     ) -> None:
         self._policy: Final = policy
+        self._entrance: Final = Entrance(registry, policy.security)
         self._schemas: Final = schemas
         self._connector: Final = connector
         self._audit: Final = audit
@@ -98,7 +109,12 @@ class Pipeline:
         today = HL7Date.of(received.arrived.astimezone(_LONDON).date())
         try:
             understood = understand(
-                received, self._policy, self._schemas, today, lambda username: self._is_repeat(received, username)
+                received,
+                self._policy,
+                self._entrance,
+                self._schemas,
+                today,
+                lambda caller: self._is_repeat(received, caller),
             )
         except Stopped as stopped:
             return self._answer_stopped(received, self._exchange(received, stopped.facts), stopped.cause)
@@ -114,13 +130,18 @@ class Pipeline:
 
     def refuse(self, exchange: InboundExchange, error: Exception) -> Reply:
         """Turn a fault, or any other exception, into an audited fault reply; nothing is raised."""
-        message_id = find_message_id(header_blocks_in(exchange.body))
+        peer, message_id = exchange.peer, find_message_id(header_blocks_in(exchange.body))
         ended = _Exchange(
             self._ids.new_uuid(),
             self._clock.monotonic(),
             exchange.url,
             message_id,
-            RequestFacts(address=exchange.peer.address, common_name=exchange.peer.common_name, message_id=message_id),
+            RequestFacts(
+                address=peer.address,
+                common_name=peer.common_name,
+                certificate=peer.certificate.fingerprint if peer.certificate is not None else None,
+                message_id=message_id,
+            ),
             Inquiry(),
         )
         if isinstance(error, ToolkitFault):
@@ -258,7 +279,7 @@ class Pipeline:
                     source=Source.SPINE if inquiry.asked else Source.NONE,
                     request=None if inquiry.asked else exchange.facts,
                     fault=FaultFacts(fault.faultcode, fault.error_code, error_id, fault.rule),
-                    reason=reason or fault.text,
+                    reason=reason or fault.reason,
                     reply_message_id=message_id,
                     spine=tuple(inquiry.exchanges),
                     patient=PatientFacts(sensitive=inquiry.sensitive),
@@ -298,7 +319,8 @@ class Pipeline:
             endpoint_url=exchange.url,
         )
         self._notify(exchange, fault.error_code.value, fault.status)
-        return Reply(fault.status, body)
+        headers = (("Retry-After", str(fault.retry_after)),) if fault.retry_after is not None else ()
+        return Reply(fault.status, body, headers=headers)
 
     def _written(self, received: Received, request: ServiceRequest | None, outcome: Outcome, message_id: str) -> bytes:
         """The response's bytes, judged as they are read again (W10).
@@ -327,14 +349,14 @@ class Pipeline:
         )
         return document
 
-    def _is_repeat(self, received: Received, username: str) -> bool:
+    def _is_repeat(self, received: Received, caller: str) -> bool:
         """Whether the caller used this MessageID within the replay window.
 
         Raises:
             ToolkitFault: 2100, nothing can be told and repeats are to be rejected.
         """
         try:
-            return self._replay.is_repeat(username, received.addressing.message_id, received.arrived)
+            return self._replay.is_repeat(caller, received.addressing.message_id, received.arrived)
         except ReplayUnavailable as unavailable:
             self._observer.notify(Alert(AlertKind.REPLAY_MEMORY_UNAVAILABLE, received.exchange_id, str(unavailable)))
             if self._policy.reject_repeats:
@@ -343,10 +365,10 @@ class Pipeline:
 
     def _allow_again(self, exchange: _Exchange) -> None:
         """Who is told to try again may send the same message again, also where repeats are rejected."""
-        username, message_id = exchange.facts.username, exchange.message_id
-        if self._policy.reject_repeats and username is not None and message_id is not None:
+        caller, message_id = exchange.facts.client or exchange.facts.username, exchange.message_id
+        if self._policy.reject_repeats and caller is not None and message_id is not None:
             with suppress(ReplayUnavailable):
-                self._replay.forget(username, message_id)
+                self._replay.forget(caller, message_id)
 
     def _elapsed_ms(self, exchange: _Exchange) -> int:
         return round((self._clock.monotonic() - exchange.started) * _MILLISECONDS)

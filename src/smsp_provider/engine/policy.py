@@ -1,13 +1,13 @@
 """What the engine is told by configuration, as small frozen policies."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.response_codes import PDSCodeMap, Vocabulary
 from smsp_provider.itk.distribution import EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.soap.addressing import AddressingPolicy
+from smsp_provider.soap.security import SecurityPolicy
 
 __all__ = ["EnginePolicy"]
 
@@ -16,8 +16,9 @@ __all__ = ["EnginePolicy"]
 class EnginePolicy:
     """The configured behaviour of the engine.
 
-    ``clock_skew`` is how far ahead a caller's clock may be; ``request_seconds`` the time from a request's
-    arrival to its answer; ``reject_repeats`` refuses a MessageID used before in place of marking it.
+    ``organisations`` are those of callers that are no registered clients, and fill up the entries of those that are.
+    ``request_seconds`` is the time from a request's arrival to its answer; ``reject_repeats`` refuses a MessageID used
+    before in place of marking it.
     """
 
     vocabulary: Vocabulary
@@ -26,7 +27,7 @@ class EnginePolicy:
     addressing: AddressingPolicy = field(default_factory=AddressingPolicy)
     envelope: EnvelopePolicy = field(default_factory=EnvelopePolicy)
     paths: ServicePaths = field(default_factory=ServicePaths)
-    clock_skew: timedelta = timedelta(seconds=300)
+    security: SecurityPolicy = field(default_factory=SecurityPolicy)
     request_seconds: float = 20
     reject_repeats: bool = False
     confirm_trace: bool = True

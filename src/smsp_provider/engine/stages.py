@@ -1,8 +1,8 @@
 """From bytes to a request that can be asked: the ordered list of stages, each typed in, typed out.
 
-envelope, mustUnderstand, addressing, service | security, distribution envelope, payload schema, field rules, access
-method, organisation. The bar is where a dispatcher may route. A stage returns what it learned or raises; what was
-learned before a stage raised travels with the exception, because the audit needs it.
+envelope, mustUnderstand, addressing, service | client, security, repeats, distribution envelope, payload schema, field
+rules, access method, organisation. The bar is where a dispatcher may route. A stage returns what it learned or raises;
+what was learned before a stage raised travels with the exception, because the audit needs it.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from smsp_provider.audit.events import RequestFacts
+from smsp_provider.domain.access import RegisteredClient
 from smsp_provider.domain.audit_identity import Caller, organisation_in
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.requests import ByNumber, ServiceRequest, check_fields
 from smsp_provider.domain.service import Service
+from smsp_provider.engine.entrance import Entrance
 from smsp_provider.engine.exchange import InboundExchange
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import SpineSender
@@ -24,7 +26,7 @@ from smsp_provider.itk.request import read_request
 from smsp_provider.itk.services import select_service
 from smsp_provider.soap.addressing import Addressing, read_addressing
 from smsp_provider.soap.envelope import SoapMessage, check_must_understand, read_soap
-from smsp_provider.soap.security import SecurityFacts, SecurityPolicy, UsernamePolicy, check_security, find_username
+from smsp_provider.soap.security import SecurityFacts, find_username
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = ["Received", "Stopped", "Understood", "receive", "understand"]
@@ -80,18 +82,23 @@ def receive(
 
 
 def understand(
-    received: Received, policy: EnginePolicy, schemas: Schemas, today: HL7Date, is_repeat: Callable[[str], bool]
+    received: Received,
+    policy: EnginePolicy,
+    entrance: Entrance,
+    schemas: Schemas,
+    today: HL7Date,
+    is_repeat: Callable[[str], bool],
 ) -> Understood:
     """Take the request through the remaining stages. ``today`` is the current day in Europe/London.
 
-    ``is_repeat`` registers the MessageID under the username it is given, and tells whether it was used before.
+    ``is_repeat`` registers the MessageID under the caller's name it is given, and tells whether it was used before.
 
     Raises:
         Stopped: with the cause: ToolkitFault, InputInvalid or AuthorRefused, or whatever broke here.
     """
     learnt = _Learnt(received)
     try:
-        return _understand(received, policy, schemas, today, is_repeat, learnt)
+        return _understand(received, policy, entrance, schemas, today, is_repeat, learnt)
     except Exception as cause:  # noqa: BLE001 - told apart by the pipeline; nothing is swallowed
         raise Stopped(learnt.facts(), cause) from None
 
@@ -101,6 +108,7 @@ class _Learnt:
     """What the stages learned so far; lives for one call of :func:`understand`."""
 
     received: Received
+    client: RegisteredClient | None = None
     security: SecurityFacts | None = None
     repeated: bool = False
     distribution: Distribution | None = None
@@ -119,6 +127,8 @@ class _Learnt:
             address=peer.address,
             username=security.username if security is not None else find_username(received.message),
             common_name=peer.common_name,
+            certificate=peer.certificate.fingerprint if peer.certificate is not None else None,
+            client=self.client.client.name if self.client is not None else None,
             service=received.service,
             action=addressing.action,
             message_id=addressing.message_id,
@@ -130,6 +140,7 @@ class _Learnt:
             from_address=addressing.sender,
             nhs_number=self.request.nhs_number if isinstance(self.request, ByNumber) else None,
             signed=security is not None and security.signed,
+            signer=security.signer if security is not None else None,
             repeated=self.repeated,
             decoded=distribution is not None and distribution.decoded,
         )
@@ -138,22 +149,25 @@ class _Learnt:
 def _understand(
     received: Received,
     policy: EnginePolicy,
+    entrance: Entrance,
     schemas: Schemas,
     today: HL7Date,
     is_repeat: Callable[[str], bool],
     learnt: _Learnt,
 ) -> Understood:
     peer, addressing = received.exchange.peer, received.addressing
-    username_policy = UsernamePolicy.REQUIRE_MATCH if peer.over_tls else UsernamePolicy.IGNORE
-    learnt.security = check_security(
-        received.message, received.arrived, peer.common_name, SecurityPolicy(username_policy, policy.clock_skew)
-    )
-    learnt.repeated = is_repeat(learnt.security.username)
+    client = learnt.client = entrance.identify(peer, received.message, received.arrived)
+    learnt.security = entrance.check_security(peer, received.message, received.arrived, client)
+    if client is not None:
+        client.check_service(received.service)
+    learnt.repeated = is_repeat(learnt.security.username if client is None else client.client.name)
     if learnt.repeated and policy.reject_repeats:
         raise invalid_message("wsa:MessageID is a duplicate of an earlier one", rule="WS-ADR-01")
     learnt.distribution = read_distribution(received.message.body_child, addressing.action, schemas, policy.envelope)
+    if client is not None:
+        client.check_profile(learnt.distribution.profile_id)
     fields = read_request(received.service, learnt.distribution.require_payload(), schemas)
     learnt.request = check_fields(received.service, fields, today)
     caller = learnt.distribution.require_caller()
-    asid = policy.organisations.asid_for(caller)
+    asid = (policy.organisations if client is None else client).asid_for(caller)
     return Understood(learnt.facts(), learnt.request, SpineSender(asid, caller.author))
