@@ -8,7 +8,7 @@ Source: HL7 V3 pack (pds-hl7v3.md, sections 7 to 10).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from smsp_provider.spine.hl7v3.query import MessageIds
 from smsp_provider.spine.hl7v3.record import read_record
 from smsp_provider.xmlcore.names import HL7, SOAP11, WSA_SPINE
 from smsp_provider.xmlcore.parse import MalformedXML, local_name, parse
+from smsp_provider.xmlcore.read import by_tag, first_child, only_child
 
 __all__ = ["Question", "read_answer"]
 
@@ -78,28 +79,35 @@ def read_answer(document: bytes, question: Question) -> SpineAnswer:
             acknowledgement that could be understood. Nothing of the answer is quoted.
     """
     header, body = _envelope(document)
-    message = next((element for element in body.iter() if element.tag in _MESSAGES), None)
+    message = _message_in(body)
     if message is None:
         raise _without_message(body)
     name = local_name(message)
     if name != question.interaction.answer and name not in REFUSALS:
         raise Unreadable("the answer is another interaction than the one expected")
-    acknowledgement, message_refs, details = _acknowledgement(message)
+    parts = by_tag(message[:])
+    acknowledgement, message_refs, details = _acknowledgement(parts.get(_ACKNOWLEDGEMENT, ()))
     if name in REFUSALS and acknowledgement is Acknowledgement.ACCEPTED:
         acknowledgement = Acknowledgement.ERROR
-    control_act = message.find(_CONTROL_ACT)
-    issues = (*_issues(control_act), *details)
-    relates_to = [(element.text or "").strip() for element in _children(header, _RELATES_TO)]
+    acts = parts.get(_CONTROL_ACT)
+    act = by_tag(acts[0][:]) if acts else {}
+    issues = (*_issues(act.get(_REASON, ())), *details)
+    header_blocks = by_tag(() if header is None else header[:])
+    relates_to = [(element.text or "").strip() for element in header_blocks.get(_RELATES_TO, ())]
     return SpineAnswer(
         references=(
             *_references("RelatesTo", question.ids.soap, relates_to),
             *_references("messageRef", question.ids.hl7, message_refs),
         ),
         acknowledgement=acknowledgement,
-        query_ok=_query_ok(control_act),
+        query_ok=_query_ok(act.get(_QUERY_ACK, ())),
         issues=issues,
-        records=_records(control_act, limited=any(issue.code in _LIMITED for issue in issues)),
-        exchange=ExchangeIds(question.interaction.request, question.sent, _received(header, message)),
+        records=_records(act.get(_SUBJECT, ()), limited=any(issue.code in _LIMITED for issue in issues)),
+        exchange=ExchangeIds(
+            question.interaction.request,
+            question.sent,
+            _received(header_blocks.get(_MESSAGE_ID, ()), parts.get(_ID, ())),
+        ),
     )
 
 
@@ -110,10 +118,18 @@ def _envelope(document: bytes) -> tuple[etree._Element | None, etree._Element]:
         raise Unreadable(f"the answer cannot be read: {error.reason}") from None
     if root.tag != _ENVELOPE:
         raise Unreadable("the answer is not a SOAP 1.1 envelope")
-    bodies = root.findall(_BODY)
-    if len(bodies) != 1:
+    body = only_child(root, _BODY)
+    if body is None:
         raise Unreadable("the answer has no single SOAP body")
-    return root.find(_HEADER), bodies[0]
+    return first_child(root, _HEADER), body
+
+
+def _message_in(body: etree._Element) -> etree._Element | None:
+    """The first known message, in whatever it is wrapped."""
+    for element in body.iter():
+        if element.tag in _MESSAGES:
+            return element
+    return None
 
 
 def _without_message(body: etree._Element) -> Refused | Unreadable:
@@ -123,13 +139,10 @@ def _without_message(body: etree._Element) -> Refused | Unreadable:
     return Refused("Spine answered with a SOAP fault", codes)
 
 
-def _children(parent: etree._Element | None, tag: str) -> Iterator[etree._Element]:
-    return iter(()) if parent is None else parent.iterchildren(tag)
-
-
-def _acknowledgement(message: etree._Element) -> tuple[Acknowledgement, list[str], tuple[DetectedIssue, ...]]:
+def _acknowledgement(
+    acknowledgements: Sequence[etree._Element],
+) -> tuple[Acknowledgement, list[str], tuple[DetectedIssue, ...]]:
     """The type, the messages it refers to, and its details as issues without a qualifier."""
-    acknowledgements = message.findall(_ACKNOWLEDGEMENT)
     if len(acknowledgements) != 1:
         raise Unreadable("the answer has no single acknowledgement")
     try:
@@ -138,23 +151,20 @@ def _acknowledgement(message: etree._Element) -> tuple[Acknowledgement, list[str
         raise Unreadable("the acknowledgement has an unknown type") from None
     references: list[str] = []
     details: list[DetectedIssue] = []
-    for child in acknowledgements[0]:
+    for child in acknowledgements[0][:]:
         if child.tag == _MESSAGE_REF:
-            references.extend(element.get("root", "") for element in child.iterchildren(_ID))
+            references += [element.get("root", "") for element in child[:] if element.tag == _ID]
         elif child.tag == _ACKNOWLEDGEMENT_DETAIL:
-            details.extend(DetectedIssue(_plain_code(code)) for code in child.iterchildren(_CODE))
+            details += [DetectedIssue(_plain_code(code)) for code in child[:] if code.tag == _CODE]
     return kind, references, tuple(details)
 
 
-def _references(name: str, expected: str, found: list[str]) -> Iterator[Reference]:
-    if not found:
-        yield Reference(name, expected, None)
-    for value in found:
-        yield Reference(name, expected, value)
+def _references(name: str, expected: str, found: list[str]) -> list[Reference]:
+    return [Reference(name, expected, value) for value in found] or [Reference(name, expected, None)]
 
 
-def _issues(control_act: etree._Element | None) -> Iterator[DetectedIssue]:
-    for reason in _children(control_act, _REASON):
+def _issues(reasons: Sequence[etree._Element]) -> Iterator[DetectedIssue]:
+    for reason in reasons:
         for event in reason.iter(_ISSUE):
             for code in event.iterchildren(_CODE):
                 qualifier = code.find(_QUALIFIER)
@@ -167,28 +177,28 @@ def _plain_code(element: etree._Element) -> str:
     return code if _PLAIN_CODE.fullmatch(code) else _UNKNOWN
 
 
-def _query_ok(control_act: etree._Element | None) -> bool:
-    codes = [
-        code.get("code")
-        for query_ack in _children(control_act, _QUERY_ACK)
-        for code in query_ack.iterchildren(_QUERY_RESPONSE_CODE)
-    ]
+def _query_ok(query_acks: Sequence[etree._Element]) -> bool:
+    codes = [code.get("code") for query_ack in query_acks for code in query_ack[:] if code.tag == _QUERY_RESPONSE_CODE]
     return codes == [_QUERY_OK]
 
 
-def _records(control_act: etree._Element | None, *, limited: bool) -> tuple[PatientRecord, ...]:
-    """All patients, in message order, by child steps from the control act."""
+def _records(subjects: Sequence[etree._Element], *, limited: bool) -> tuple[PatientRecord, ...]:
+    """All patients, in message order, by child steps from the subjects of the control act."""
     return tuple(
-        read_record(patient_role, limited=limited)
-        for subject in _children(control_act, _SUBJECT)
-        for match in subject
-        for inner in match.iterchildren(_SUBJECT)
-        for patient_role in inner.iterchildren(_PATIENT_ROLE)
+        [
+            read_record(patient_role, limited=limited)
+            for subject in subjects
+            for match in subject[:]
+            for inner in match[:]
+            if inner.tag == _SUBJECT
+            for patient_role in inner[:]
+            if patient_role.tag == _PATIENT_ROLE
+        ]
     )
 
 
-def _received(header: etree._Element | None, message: etree._Element) -> tuple[str, ...]:
+def _received(soap_ids: Sequence[etree._Element], hl7_ids: Sequence[etree._Element]) -> tuple[str, ...]:
     """The answer's own ids for the audit trail: of its envelope and of its message, where they look like ids."""
-    found = [(element.text or "").strip() for element in _children(header, _MESSAGE_ID)]
-    found.extend(element.get("root", "") for element in message.iterchildren(_ID))
-    return tuple(value for value in found if _PLAIN_ID.fullmatch(value))
+    found = [(element.text or "").strip() for element in soap_ids]
+    found += [element.get("root", "") for element in hl7_ids]
+    return tuple([value for value in found if _PLAIN_ID.fullmatch(value)])
