@@ -4,6 +4,7 @@ The settings page comes from the settings model, the page of commands from the c
 stands in ``docs/reference``.
 """
 
+import json
 import types
 from collections.abc import Iterator
 from enum import Enum
@@ -24,7 +25,7 @@ __all__ = ["commands_page", "reference", "settings_page"]
 _SETTINGS_INTRODUCTION: Final = """\
 # Settings
 
-Made from `src/smsp_provider/config/settings.py` by `smsp reference settings`: do not edit.
+Made from `src/smsp_provider/config` by `smsp reference settings`: do not edit.
 
 The settings stand in one TOML file, which `smsp serve --config FILE` reads.
 `config/provider.toml` is a complete example.
@@ -34,8 +35,10 @@ A name that does not exist is refused in the file and in a section's variables, 
 Relative paths count from the directory that the provider is started in.
 `smsp config check --config FILE` shows every effective value with its origin, and checks every file that is named.
 
-`environment = "live"` (the default) refuses `server.http`, a TLS listener without `crl` or with `min_tls = "1.0"`,
-`spine.default_asid`, an `http://` Spine and `audit.synchronous = "NORMAL"`.
+`environment = "live"` (the default) refuses every relaxed value: `server.http`, a TLS listener (`server.https`,
+`server.proxy`) without `crl` or with `min_tls = "1.0"`, `spine.default_asid`, an `http://` URL in `spine.endpoint` or
+`spine.endpoints`, `audit.synchronous = "NORMAL"`, `clients.policy = "any"`, `security.username = "ignore"`,
+`security.signatures = "ignore"` and `security.allow_sha1`.
 """
 
 _COMMANDS_INTRODUCTION: Final = """\
@@ -153,7 +156,8 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, Enum):
         return f"`{value.value}`"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    # As it is written in the file: true and false, and lists, are the same in TOML and JSON.
+    return f"`{json.dumps(value) if isinstance(value, bool | tuple) else value}`"
 
 
 def commands_page(root: click.Command) -> str:

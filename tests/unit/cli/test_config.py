@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from command_line import run_main
 from smsp_provider.cli.exit_codes import ExitCode
@@ -109,6 +109,45 @@ class TestThePages:
         page = settings_page()
         for name in leaves(Settings):
             assert f"`SMSP_{name.upper().replace('.', '__')}`" in page
+
+    def test_all_that_live_refuses_stands_in_its_introduction(self, tmp_path: Path) -> None:
+        file = tmp_path / "relaxed.toml"
+        listener = 'certificate = "c"\nkey = "k"\nclient_ca = "a"\nmin_tls = "1.0"'
+        file.write_text(
+            f"""
+[server]
+http = "127.0.0.1:8080"
+[server.https]
+{listener}
+[server.proxy]
+{listener}
+socket = "/run/smsp/provider.sock"
+[spine]
+endpoint = "http://localhost/sync-service"
+pds_asid = "928942012545"
+default_asid = "200000000205"
+[audit]
+database = "audit.db"
+synchronous = "NORMAL"
+[clients]
+policy = "any"
+[security]
+username = "ignore"
+signatures = "ignore"
+allow_sha1 = true
+"""
+        )
+        with pytest.raises(ValidationError) as caught:
+            load_settings(file)
+        refused = re.findall(r"\b[a-z]+\.[a-z_.0-9]+\b", caught.value.errors()[0]["msg"])
+        introduction = settings_page().partition("## ")[0]
+        assert len(refused) >= 11
+        for name in refused:
+            assert f"`{name.removesuffix('.min_tls')}" in introduction, name
+
+    def test_a_default_is_written_as_in_the_file(self) -> None:
+        assert '| `["/smsp/pds"]` |' in settings_page()
+        assert "| true or false | `true` |" in settings_page()
 
     def test_the_page_of_commands_is_up_to_date(self) -> None:
         page = (ROOT / "docs" / "reference" / "commands.md").read_text()
