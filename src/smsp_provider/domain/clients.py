@@ -173,9 +173,9 @@ class Client:
 
     ``name`` is its key here. ``ods_code`` and ``party_key`` say whose system it is. ``organisations`` are those it may
     act for (its audit identities), each with its ASID, or None where the settings' map has it: an aggregator has many
-    under one party key. ``usernames`` are WS-Security usernames it may send besides the name in its certificate.
-    ``profiles`` narrow the accepted profile ids down; empty accepts what the settings accept. ``signatures`` None
-    leaves the policy to the settings. A disabled client has a ``disabled_reason``.
+    under one party key. ``usernames`` are WS-Security usernames it may send besides its
+    name and the name in its certificate. ``profiles`` narrow the accepted profile ids down; empty accepts what the
+    settings accept. ``signatures`` None leaves the policy to the settings. A disabled client has a ``disabled_reason``.
     """
 
     name: str
@@ -214,6 +214,8 @@ class Client:
         if self.disabled_reason:
             _check_text("disabled_reason", self.disabled_reason)
         object.__setattr__(self, "organisations", MappingProxyType(dict(self.organisations)))
+        # Its own name is always one, whether it was said or not.
+        object.__setattr__(self, "usernames", frozenset(self.usernames - {self.name}))
 
     def _check_organisations(self) -> None:
         if _ODS_CODE.fullmatch(self.ods_code.code) is None:

