@@ -7,6 +7,7 @@ a client chose is cut to :data:`MAX_TEXT` characters: who is not let in must not
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Final, Literal
 
 from smsp_provider.audit.events import (
@@ -36,6 +37,7 @@ MAX_TEXT: Final = 1000
 """Characters of one client-chosen text; audit ids and message ids of real requests stay below 200."""
 
 _CUT: Final = "[cut]"
+_OFFSET_LENGTH: Final = len("+00:00")
 
 Kind = Literal["intent", "ending", "closure", "start"]
 Fields = dict[str, object]
@@ -56,7 +58,8 @@ def timestamp(at: datetime) -> str:
     """
     if at.tzinfo is None:
         raise ValueError("a moment without a time zone")
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    moment = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:-_OFFSET_LENGTH] + "Z"
 
 
 def kind_of(record: Record) -> Kind:
@@ -100,8 +103,13 @@ def _digits(number: NHSNumber | None) -> str | None:
     return None if number is None else number.digits
 
 
+def _word(member: Enum | None) -> object:
+    # Not ``value``: until Python 3.12 that is a function in Python, called for each of many members of a record.
+    return None if member is None else member._value_
+
+
 def _without_defaults(fields: Fields) -> Fields:
-    return {name: value for name, value in fields.items() if value is not None and value is not False and value != []}
+    return {name: value for name, value in fields.items() if value is not None and value is not False}
 
 
 def _request(request: RequestFacts) -> Fields:
@@ -112,12 +120,12 @@ def _request(request: RequestFacts) -> Fields:
             "cn": _text(request.common_name),
             "certificate": request.certificate,
             "client": request.client,
-            "service": None if request.service is None else request.service.value,
+            "service": _word(request.service),
             "action": _text(request.action),
             "message": _text(request.message_id),
             "tracking": _text(request.tracking_id),
-            "identity": [[_text(item.type), _text(item.uri)] for item in request.audit_ids],
-            "method": None if request.method is None else request.method.value,
+            "identity": [(_text(item.type), _text(item.uri)) for item in request.audit_ids] or None,
+            "method": _word(request.method),
             "ods": None if request.ods_code is None else _text(request.ods_code.code),
             "sender": _text(request.sender_address),
             "from": _text(request.from_address),
@@ -149,18 +157,18 @@ def _ending(ending: Ending, at: str) -> Fields:
         {
             "exchange": ending.exchange_id,
             "at": at,
-            "ending": ending.kind.value,
+            "ending": _word(ending.kind),
             "ms": ending.duration_ms,
-            "source": ending.source.value,
+            "source": _word(ending.source),
             "request": None if ending.request is None else _request(ending.request),
-            "response": None if ending.response_code is None else ending.response_code.value,
+            "response": _word(ending.response_code),
             "code": ending.wire_code,
             "fault": None
             if fault is None
             else [fault.faultcode.value, fault.error_code.value, fault.error_id, fault.rule],
             "reason": ending.reason or None,
             "reply_message": ending.reply_message_id,
-            "spine": [[ids.interaction, list(ids.sent), list(ids.received)] for ids in ending.spine],
+            "spine": [(ids.interaction, ids.sent, ids.received) for ids in ending.spine] or None,
             "patient": _patient(ending.patient) or None,
         }
     )
@@ -170,11 +178,11 @@ def _patient(patient: PatientFacts) -> Fields:
     return _without_defaults(
         {
             "nhs_number": _digits(patient.nhs_number),
-            "evidence": None if patient.evidence is None else patient.evidence.value,
+            "evidence": _word(patient.evidence),
             "superseded": patient.superseded,
             "sensitive": patient.sensitive,
             "name_contradiction": patient.name_contradiction,
-            "repairs": [[repair.field, repair.action] for repair in patient.repairs],
+            "repairs": [(repair.field, repair.action) for repair in patient.repairs] or None,
         }
     )
 

@@ -69,17 +69,30 @@ class GroupCommit(Generic[T]):
             CommitTimeout: others were writing for too long.
             BatchFailed: ``write`` raised for the batch of this item.
         """
-        ticket = _Ticket(item)
         with self._mutex:
-            self._pending.append(ticket)
-            leads = not self._writing
-            self._writing = True
-        if not leads:
-            leads = self._await_turn(ticket)
-        if leads:
+            if self._writing:
+                ticket = _Ticket(item)
+                self._pending.append(ticket)
+            else:
+                # Nobody writes, so nobody waits: no ticket for a caller who is alone.
+                self._writing = True
+                ticket = None
+        if ticket is None:
+            self._write_alone(item)
+            return
+        if self._await_turn(ticket):
             self._lead()
         if ticket.error is not None:
             raise BatchFailed(ticket.error)
+
+    def _write_alone(self, item: T) -> None:
+        try:
+            self._write([item])
+        except Exception as error:  # noqa: BLE001 - told as for a batch
+            raise BatchFailed(error) from None
+        finally:
+            with self._mutex:
+                self._hand_over()
 
     def _await_turn(self, ticket: _Ticket[T]) -> bool:
         """Wait until the item is written, failed, or this caller is to lead (True)."""
@@ -110,13 +123,17 @@ class GroupCommit(Generic[T]):
             for ticket in batch:
                 ticket.error = error
                 ticket.state = _State.DONE if error is None else _State.FAILED
-            if self._pending:
-                successor = self._pending[0]
-                successor.state = _State.LEAD
-                successor.turn.release()
-            else:
-                self._writing = False
+            self._hand_over()
         for ticket in batch:
             ticket.turn.release()
         if error is not None and not isinstance(error, Exception):
             raise error
+
+    def _hand_over(self) -> None:
+        """Make the first who waits the next leader; called with the mutex held, by who has just written."""
+        if self._pending:
+            successor = self._pending[0]
+            successor.state = _State.LEAD
+            successor.turn.release()
+        else:
+            self._writing = False

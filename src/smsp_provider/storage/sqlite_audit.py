@@ -182,12 +182,14 @@ class SqliteAuditTrail:
 
         SQLite's own waiting grows to 100 ms a step, and misses the short gaps that a busy process leaves.
         """
-        give_up = time.monotonic() + self._wait_s
+        give_up: float | None = None
         while True:
             try:
                 self._insert_at_once(connection, rows)
             except sqlite3.OperationalError as error:
-                if not _is_busy(error) or connection.in_transaction or time.monotonic() > give_up:
+                now = time.monotonic()
+                give_up = give_up or now + self._wait_s
+                if not _is_busy(error) or connection.in_transaction or now > give_up:
                     raise
             else:
                 return
