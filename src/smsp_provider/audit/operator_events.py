@@ -25,6 +25,9 @@ class AlertKind(Enum):
     UNEXPECTED_FAILURE = "unexpected-failure"
     TLS_FILES_REFUSED = "tls-files-refused"
     CERTIFICATE_ENDING = "certificate-ending"
+    CLIENT_REGISTRY_UNAVAILABLE = "client-registry-unavailable"
+    CLIENT_UNREADABLE = "client-unreadable"
+    CLIENT_REVIEW_DUE = "client-review-due"
 
 
 @dataclass(frozen=True, slots=True)

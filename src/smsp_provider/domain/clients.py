@@ -18,6 +18,7 @@ from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.service import Service
 
 __all__ = [
+    "REVIEW_NOTICE_DAYS",
     "Authority",
     "Client",
     "ClientInvalid",
@@ -31,6 +32,9 @@ __all__ = [
     "SignaturePolicy",
     "rotated",
 ]
+
+REVIEW_NOTICE_DAYS: Final = 30
+"""How long before the day of its review an authority to access is spoken of."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
@@ -227,6 +231,10 @@ class Client:
             raise ClientInvalid("organisations: an ODS code is letters, digits and hyphens, at most 32")
         if any(asid is not None and _ASID.fullmatch(asid.value) is None for asid in self.organisations.values()):
             raise ClientInvalid("organisations: an ASID has twelve digits")
+
+    def days_to_review(self, today: date) -> int:
+        """Days until the authority to access has to be reviewed; negative when that day is over."""
+        return (self.authority.review_on - today).days
 
     def recognises(self, certificate: PeerCertificate, at: datetime) -> bool:
         """Whether one of the pins holds for this certificate at this moment."""
