@@ -5,6 +5,7 @@ import click
 from smsp_provider import __version__
 from smsp_provider.cli.call import call
 from smsp_provider.cli.config import config
+from smsp_provider.cli.conformance import conformance
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.cli.reference import reference
 from smsp_provider.cli.sandbox import sandbox
@@ -20,7 +21,7 @@ def cli() -> None:
     """A Spine Mini Service Provider: the five PDS mini services over ITK SOAP, answered from Spine."""
 
 
-for _command in (serve, sandbox, simulate, call, config, reference):
+for _command in (serve, sandbox, simulate, call, conformance, config, reference):
     cli.add_command(_command)
 
 

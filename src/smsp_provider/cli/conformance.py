@@ -1,0 +1,212 @@
+"""``smsp conformance``: test a provider, check captured messages, play a provider for a client, compare two runs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from smsp_provider import __version__
+from smsp_provider.cli.exit_codes import CannotStart, ExitCode
+from smsp_provider.cli.files import regular_file
+from smsp_provider.cli.seconds import Seconds
+from smsp_provider.cli.table import print_table
+from smsp_provider.conformance.cases import Case, InvalidCase, packaged_cases, read_cases
+from smsp_provider.conformance.compare import differences
+from smsp_provider.conformance.datafiles import data_text
+from smsp_provider.conformance.evidence import Result, Run, UnreadableRun, Verdict, read_run, write_run
+from smsp_provider.conformance.expectations import Judge
+from smsp_provider.conformance.mutations import BadStep
+from smsp_provider.conformance.population import PACKAGED, InvalidPopulation, Population, read_population
+from smsp_provider.conformance.report import html_report
+from smsp_provider.conformance.runner import Runner
+from smsp_provider.conformance.transport import Target, Transport, UnusableTarget
+from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
+
+__all__ = ["conformance"]
+
+_File: Final = regular_file
+_Folder: Final = click.Path(file_okay=False, path_type=Path)
+_ExistingFolder: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def conformance() -> None:
+    """Test an SMSP or a client from outside, with evidence."""
+
+
+@conformance.command("run")
+@click.option("--url", required=True, help="Address of the system under test, e.g. https://localhost:8443/smsp/pds.")
+@click.option("--cert", type=_File, help="PEM file of the client certificate.")
+@click.option("--key", type=_File, help="PEM file of its key, where it is not in --cert.")
+@click.option("--ca", type=_File, help="PEM file of the authority that signed the server's certificate.")
+@click.option("--proxy", help="URL of an HTTP proxy.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with every request; repeatable.")
+@click.option("--timeout", type=Seconds(0.1), default=60.0, show_default=True, help="Seconds for one answer.")
+@click.option("--username", help="Username of the requests.  [default: that of the population]")
+@click.option("--population", type=_File, help="Patients of the system under test.  [default: those of smsp sandbox]")
+@click.option("--offers", multiple=True, metavar="CAPABILITY", help="What the system offers besides; repeatable.")
+@click.option("--signing-key", type=_File, help="PEM file of a key and its certificate, for signed requests.")
+@click.option("--schemas", type=_ExistingFolder, help="Folder of the official schemas.  [default: the product's own]")
+@click.option("--cases", type=_File, multiple=True, help="Cases of one's own in place of the packaged; repeatable.")
+@click.option("--only", multiple=True, metavar="PREFIX", help="Only cases whose id begins so; repeatable.")
+@click.option("--to", type=_Folder, help="Folder for the evidence.")
+@click.option("--verbose", is_flag=True, help="Print every case, not only those that failed.")
+def run_command(
+    *,
+    url: str,
+    cert: Path | None,
+    key: Path | None,
+    ca: Path | None,
+    proxy: str | None,
+    headers: tuple[str, ...],
+    timeout: float,
+    username: str | None,
+    population: Path | None,
+    offers: tuple[str, ...],
+    signing_key: Path | None,
+    schemas: Path | None,
+    cases: tuple[Path, ...],
+    only: tuple[str, ...],
+    to: Path | None,
+    verbose: bool,
+) -> int:
+    """Send every case to a provider and judge the answers.
+
+    Any SMSP can be tested, not only this one.
+    With --to the evidence is written: report.html, junit.xml, run.json and the raw messages.
+    Exit code 0 only if at least one case passed and none failed.
+    """
+    people = _population(population, offers)
+    chosen = _chosen(cases, only)
+    target = Target(url, ca, cert, key, proxy, _headers(headers), timeout)
+    signing = "" if signing_key is None else signing_key.read_text(encoding="utf-8", errors="replace")
+    try:
+        transport = Transport(target)
+        runner = Runner(transport, Judge(_schemas(schemas)), people, username or people.username, signing)
+    except UnusableTarget as error:
+        raise click.UsageError(str(error)) from None
+    started, now = time.monotonic(), datetime.now(UTC)
+    results: list[Result] = []
+    try:
+        for result in runner.run(chosen):
+            results.append(result)
+            _tell(result, verbose=verbose)
+    except (BadStep, ValueError) as error:
+        raise click.UsageError(f"a case cannot be built: {error}") from None
+    finally:
+        transport.close()
+    facts = (
+        ("system under test", url),
+        ("time", f"{now:%Y-%m-%d %H:%M:%S} UTC"),
+        ("harness", f"smsp-provider {__version__}, {len(chosen)} cases"),
+        ("population", str(population or "packaged: the patients of smsp sandbox")),
+        ("offered", ", ".join(sorted(runner.offers()))),
+        ("schemas", str(schemas or "the product's own")),
+    )
+    run = Run("Conformance of an SMSP", facts, tuple(results), time.monotonic() - started)
+    return conclude(run, to)
+
+
+@conformance.command("list")
+@click.option("--cases", type=_File, multiple=True, help="Cases of one's own in place of the packaged; repeatable.")
+def list_command(*, cases: tuple[Path, ...]) -> int:
+    """List the cases: id, requirement ids, purpose."""
+    chosen = _chosen(cases, ())
+    print_table(
+        ("case", "requirements", "purpose"), [(case.id, " ".join(case.requirements), case.purpose) for case in chosen]
+    )
+    click.echo(f"{len(chosen)} cases")
+    return ExitCode.OK
+
+
+@conformance.command("population")
+def population_command() -> int:
+    """Print the packaged population: copy it for a system of your own, and put its test patients in."""
+    click.echo(data_text(PACKAGED), nl=False)
+    return ExitCode.OK
+
+
+@conformance.command("compare")
+@click.argument("first", type=_ExistingFolder)
+@click.argument("second", type=_ExistingFolder)
+def compare_command(*, first: Path, second: Path) -> int:
+    """Tell what differs between two runs: FIRST and SECOND are folders that `run --to` wrote.
+
+    Exit code 1 when the second run proves less than the first.
+    """
+    try:
+        found = list(differences(read_run(first), read_run(second)))
+    except UnreadableRun as error:
+        raise CannotStart(str(error)) from None
+    for difference in found:
+        click.echo(f"{'WORSE ' if difference.worse else '      '}{difference.case}: {difference.text}")
+    worse = sum(1 for difference in found if difference.worse)
+    click.echo(f"{len(found)} differences, {worse} of them for the worse")
+    return ExitCode.UNEXPECTED if worse else ExitCode.OK
+
+
+def conclude(run: Run, to: Path | None) -> int:
+    """Write the evidence, print the count of verdicts, and give the exit code.
+
+    Raises:
+        CannotStart: the folder cannot be written.
+    """
+    if to is not None:
+        try:
+            write_run(run, to, html_report(run))
+        except OSError as error:
+            raise CannotStart(f"{to}: {error.strerror}") from None
+    counts = ", ".join(f"{run.count(verdict)} {verdict.value}" for verdict in Verdict)
+    click.echo(f"{counts} in {run.seconds:.1f} s")
+    if to is not None:
+        click.echo(f"Evidence: {to / 'report.html'}")
+    return ExitCode.OK if run.passed else ExitCode.UNEXPECTED
+
+
+def _tell(result: Result, *, verbose: bool) -> None:
+    if result.verdict is Verdict.FAILED:
+        click.echo(f"FAILED {result.id}: {result.purpose}\n       {result.reason}")
+    elif verbose:
+        click.echo(
+            f"{result.verdict.value} {result.id}: {result.purpose}{f' ({result.reason})' if result.reason else ''}"
+        )
+
+
+def _population(file: Path | None, offers: Sequence[str]) -> Population:
+    try:
+        found = read_population(file)
+    except InvalidPopulation as error:
+        raise click.UsageError(str(error)) from None
+    return replace(found, offers=found.offers | set(offers))
+
+
+def _chosen(files: Sequence[Path], only: Sequence[str]) -> list[Case]:
+    try:
+        cases = [case for file in files for case in read_cases(file)] if files else list(packaged_cases())
+    except InvalidCase as error:
+        raise click.UsageError(str(error)) from None
+    chosen = [case for case in cases if not only or case.id.startswith(tuple(only))]
+    if not chosen:
+        raise click.UsageError("no case has such an id")
+    return chosen
+
+
+def _headers(given: Sequence[str]) -> dict[str, str]:
+    headers = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise click.UsageError(f"--header {text!r} is not NAME:VALUE")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _schemas(folder: Path | None) -> Schemas:
+    try:
+        return Schemas(folder)
+    except SchemaPackError as error:
+        raise click.UsageError(f"--schemas: {error}") from None
