@@ -23,8 +23,10 @@ class ExitCode(IntEnum):
     OK = 0, "Done. For `call`: the answer is SMSP-0000 or DEMOG-0017; for `sandbox`: every answer was the expected one."
     UNEXPECTED = (
         1,
-        "`sandbox`: an answer not as expected. `call`: another response code. `simulate load`: lines were left out."
-        " `conformance`: something failed, nothing passed, or the second run proves less.",
+        (
+            "`sandbox`: an answer not as expected. `call`: another response code. `simulate load`: lines were left out."
+            " `conformance`: something failed, nothing passed, or the second run proves less."
+        ),
     )
     USAGE = 2, "The command line or the configuration is wrong; nothing was started or sent."
     CANNOT_START = 3, "It could not start, or a part of it ended by itself: a port taken, a file unreadable."
