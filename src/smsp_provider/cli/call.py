@@ -12,6 +12,7 @@ from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.itk_answer import FaultSeen, PatientSeen, ServiceAnswer
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient, NoAnswer
 from smsp_provider.cli.itk_request import CallerIdentity
+from smsp_provider.cli.request_signing import RequestSigner
 from smsp_provider.cli.seconds import Seconds
 from smsp_provider.cli.table import print_table
 from smsp_provider.cli.vocabulary import has_patient, meaning_of
@@ -44,6 +45,7 @@ class _Unreachable(ReadableError):
 @click.option("--asid", help="ASID of the asking system, as an audit identity.")
 @click.option("--cert", type=regular_file, help="PEM file of the client certificate.")
 @click.option("--key", type=regular_file, help="PEM file of its key, where it is not in --cert.")
+@click.option("--sign", is_flag=True, help="Sign timestamp and body with the key of --cert.")
 @click.option("--ca", type=regular_file, help="PEM file of the authority that signed the server's certificate.")
 @click.option("--timeout", type=Seconds(0.1), default=60.0, show_default=True, help="Seconds.")
 @click.option("--packaged-wsdl", is_flag=True, help="Use the packaged WSDL instead of fetching URL?wsdl.")
@@ -65,6 +67,7 @@ def call(
     asid: str | None,
     cert: Path | None,
     key: Path | None,
+    sign: bool,
     ca: Path | None,
     timeout: float,
     packaged_wsdl: bool,
@@ -81,8 +84,11 @@ def call(
     )
     identity = CallerIdentity(username, ods or None, asid)
     tls = ClientTLSFiles(ca, cert, key)
+    signer = _signer(cert, key) if sign else None
     try:
-        client = ITKClient(url, identity, tls=tls, timeout_seconds=timeout, served_wsdl=not packaged_wsdl)
+        client = ITKClient(
+            url, identity, tls=tls, timeout_seconds=timeout, served_wsdl=not packaged_wsdl, signer=signer
+        )
         with contextlib.closing(client):
             answer = client.call(_OPERATIONS[operation], fields)
     except NoAnswer as failure:
@@ -94,6 +100,15 @@ def call(
         _print_message("response", answer.response)
     _print_answer(answer)
     return _exit_code_of(answer)
+
+
+def _signer(certificate: Path | None, key: Path | None) -> RequestSigner:
+    if certificate is None:
+        raise click.UsageError("--sign needs --cert, and --key where the key is not in the same file")
+    try:
+        return RequestSigner(certificate, key)
+    except ValueError:
+        raise click.UsageError("--sign needs a PEM certificate and an RSA or EC key without a password") from None
 
 
 def _exit_code_of(answer: ServiceAnswer) -> ExitCode:

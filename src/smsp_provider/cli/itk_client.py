@@ -18,6 +18,7 @@ from requests import exceptions as http_errors
 
 from smsp_provider.cli.itk_answer import ServiceAnswer, read_fault, read_payload
 from smsp_provider.cli.itk_request import CallerIdentity, OutgoingRequest
+from smsp_provider.cli.request_signing import RequestSigner
 from smsp_provider.domain.requests import RequestFields
 from smsp_provider.domain.service import Service
 from smsp_provider.observe.logs import quieten_libraries
@@ -47,7 +48,7 @@ class ITKClient:
     """Calls one endpoint in one caller's name. For one thread at a time; connections are kept between calls.
 
     The description is fetched from ``url`` + ``?wsdl``, or with ``served_wsdl=False`` taken from the WSDL that this
-    package carries. Calls go to ``url`` whatever address the description names.
+    package carries. Calls go to ``url`` whatever address the description names. ``signer`` signs every request.
 
     Raises:
         NoAnswer: the description cannot be fetched or is none.
@@ -62,10 +63,12 @@ class ITKClient:
         tls: ClientTLSFiles | None = None,
         timeout_seconds: float = 60.0,
         served_wsdl: bool = True,
+        signer: RequestSigner | None = None,
     ) -> None:
         quieten_libraries()
         self._url = url
         self._identity = identity
+        self._signed = signer is not None
         self._last = _Exchange()
         self._session = _session(tls or ClientTLSFiles())
         self._session.hooks["response"].append(self._last.record)
@@ -75,7 +78,7 @@ class ITKClient:
         settings = _ZEEP.Settings(forbid_dtd=True, force_https=False)
         wsdl = f"{url}?wsdl" if served_wsdl else str(wsdl_file())
         try:
-            self._client: Any = _ZEEP.Client(wsdl, transport=transport, settings=settings)
+            self._client: Any = _ZEEP.Client(wsdl, wsse=signer, transport=transport, settings=settings)
         except (http_errors.RequestException, OSError) as error:
             self.close()
             raise NoAnswer(f"the description at {url}?wsdl cannot be fetched: {_reason(error)}") from None
@@ -124,7 +127,8 @@ class ITKClient:
         message = self._client.create_message(
             self._proxy(service), service.value, **request.envelope(), _soapheaders=request.headers()
         )
-        return etree.tostring(message, encoding="utf-8", xml_declaration=True, pretty_print=True)
+        # Indentation is white space in what was signed.
+        return etree.tostring(message, encoding="utf-8", xml_declaration=True, pretty_print=not self._signed)
 
     def _request(self, service: Service, fields: RequestFields, valid_for: timedelta) -> OutgoingRequest:
         return OutgoingRequest(service, fields, self._identity, self._url, datetime.now(UTC), valid_for)
