@@ -1,0 +1,420 @@
+"""The layout of the table that all workers of a host share to keep to the limits towards clients and Spine.
+
+One head, the breaker, then rows of fixed size for processes, clients and waiting queries. Whatever a process holds is
+also counted in its own row, so that what a killed process held can be taken back.
+"""
+
+import math
+import os
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from struct import Struct
+from typing import Final, NamedTuple
+
+from smsp_provider.engine.admission_queue import Waiting
+from smsp_provider.engine.breaker import BreakerState
+
+__all__ = [
+    "CLIENTS",
+    "PROCESSES",
+    "SIZE",
+    "TICKETS",
+    "WAIT_BOUNDS",
+    "ClientRow",
+    "Head",
+    "Refusal",
+    "State",
+    "ThrottleTable",
+    "Ticket",
+    "own_process",
+    "started_at",
+]
+
+PROCESSES: Final = 256
+CLIENTS: Final = 256
+TICKETS: Final = 1024
+
+WAIT_BOUNDS: Final = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
+"""Upper bounds of the classes in which waits are counted, in seconds."""
+
+
+class Refusal(IntEnum):
+    """Why somebody was refused leave."""
+
+    CLIENT_RATE = 0
+    CLIENT_CONCURRENCY = 1
+    THREADS = 2
+    """As many threads of this process as may are at Spine or wait."""
+    QUEUE = 3
+    """More wait than can have their turn in time, or than may."""
+    STALLED = 4
+    """All places at Spine are taken, and none becomes free."""
+    LATE = 5
+    """It waited as long as it may."""
+    BREAKER = 6
+
+
+_HEAD: Final = Struct("<8d4q")
+_BREAKER: Final = Struct("<q2d4qd2q")
+_PROCESS: Final = Struct("<4Q")
+_CLIENT: Final = Struct("<64s6d4q")
+_TICKET: Final = Struct("<??HHxxdqdd")
+_COUNT: Final = Struct("<H")
+_WAITS: Final = Struct(f"<{len(WAIT_BOUNDS)}qd")
+_REFUSALS: Final = Struct(f"<{len(Refusal)}q")
+
+_BREAKER_AT: Final = 256
+_PROCESSES_AT: Final = 512
+_CLIENTS_AT: Final = _PROCESSES_AT + PROCESSES * _PROCESS.size
+_HELD_AT: Final = _CLIENTS_AT + CLIENTS * _CLIENT.size
+"""How many requests of each client each process has under way: a row of small numbers for each client."""
+_HELD_ROW: Final = PROCESSES * _COUNT.size
+_STATES_AT: Final = _HELD_AT + CLIENTS * _HELD_ROW
+_TICKETS_AT: Final = _STATES_AT + TICKETS
+_WAITS_AT: Final = _TICKETS_AT + TICKETS * _TICKET.size
+_REFUSALS_AT: Final = _WAITS_AT + 2 * _WAITS.size
+SIZE: Final = _REFUSALS_AT + _REFUSALS.size
+
+
+class State(IntEnum):
+    """What became of a ticket: one byte, REFUSED and more for why it was refused."""
+
+    FREE = 0
+    WAITING = 1
+    GRANTED = 2
+    REFUSED = 3
+
+    @staticmethod
+    def refused(why: Refusal) -> int:
+        """The byte for a refusal."""
+        return State.REFUSED + why
+
+    @staticmethod
+    def why(state: int) -> Refusal:
+        """The refusal behind a byte."""
+        return Refusal(state - State.REFUSED)
+
+
+@dataclass(slots=True)
+class Head:
+    """What the whole host shares. Moments are of the monotonic clock, 0 for never.
+
+    ``mark`` is that of the pace towards Spine; ``attended_now`` and ``unattended_now`` the virtual times of the queue;
+    ``hold`` how many seconds a request lately kept its place at Spine; ``busy_since`` when the first of the present
+    ones took its place, ``released_at`` when the last one left. ``draining_since`` is on the clock of the calendar.
+    """
+
+    mark: float
+    attended_now: float
+    unattended_now: float
+    busy_since: float
+    released_at: float
+    hold: float
+    draining_since: float
+    looked_after_at: float
+    passed_over: int
+    in_flight: int
+    waiting: int
+    arrivals: int
+
+
+@dataclass(slots=True)
+class ClientRow:
+    """A client: what it may and what it uses. Of the limits, 0 is none."""
+
+    name: bytes
+    mark: float
+    attended_finish: float
+    unattended_finish: float
+    rate: float
+    burst: float
+    used_at: float
+    concurrency: int
+    in_flight: int
+    admitted: int
+    refused: int
+
+
+class Ticket(NamedTuple):
+    """A query that waits: its rows of process and client, its place in the queue, since and until when it waits."""
+
+    attended: bool
+    follow_up: bool
+    process: int
+    client: int
+    tag: float
+    arrival: int
+    since: float
+    until: float
+
+
+class ThrottleTable:
+    """The table in the bytes of ``view``, for as long as its lock is held."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view: Final = view
+
+    def head(self) -> Head:
+        """A copy of the head."""
+        return Head(*_HEAD.unpack_from(self._view, 0))
+
+    def put_head(self, head: Head) -> None:
+        """Write the head back."""
+        _HEAD.pack_into(
+            self._view,
+            0,
+            head.mark,
+            head.attended_now,
+            head.unattended_now,
+            head.busy_since,
+            head.released_at,
+            head.hold,
+            head.draining_since,
+            head.looked_after_at,
+            head.passed_over,
+            head.in_flight,
+            head.waiting,
+            head.arrivals,
+        )
+
+    def breaker(self) -> BreakerState:
+        """The state of the breaker."""
+        return BreakerState(*_BREAKER.unpack_from(self._view, _BREAKER_AT))
+
+    def put_breaker(self, state: BreakerState) -> None:
+        """Write the state of the breaker back."""
+        _BREAKER.pack_into(self._view, _BREAKER_AT, *state)
+
+    # Processes
+
+    def has_process(self, process: int, pid: int, started: int) -> bool:
+        """Whether the row is still this process's."""
+        return self._process(process)[:2] == (pid, started)
+
+    def claim_process(self, pid: int) -> int | None:
+        """A row for the process ``pid``; None where all are taken by living ones."""
+        for _ in range(2):
+            for process in range(PROCESSES):
+                if self._process(process)[0] == 0:
+                    _PROCESS.pack_into(self._view, _process_at(process), pid, started_at(pid), 0, 0)
+                    return process
+            self.take_back()
+        return None
+
+    def places(self, process: int) -> tuple[int, int]:
+        """How many requests of a process have a place at Spine, and how many wait for one."""
+        _, _, in_flight, waiting = self._process(process)
+        return in_flight, waiting
+
+    def add_places(self, process: int, in_flight: int, waiting: int) -> None:
+        """Count places and waiting requests of a process up or down."""
+        pid, started, had, waited = self._process(process)
+        _PROCESS.pack_into(
+            self._view, _process_at(process), pid, started, max(0, had + in_flight), max(0, waited + waiting)
+        )
+
+    def take_back(self) -> int:
+        """Take back what processes held that are no more; how many those were."""
+        dead = [
+            process
+            for process in range(PROCESSES)
+            if (row := self._process(process))[0] and started_at(row[0]) != row[1]
+        ]
+        for process in dead:
+            self._take_back_from(process)
+        if dead:
+            head = self.head()
+            head.in_flight = sum(self._process(process)[2] for process in range(PROCESSES))
+            head.waiting = self._states().count(State.WAITING)
+            self.put_head(head)
+        return len(dead)
+
+    def _take_back_from(self, process: int) -> None:
+        for client in range(CLIENTS):
+            held = self.held(client, process)
+            if held:
+                row = self.client(client)
+                row.in_flight = max(0, row.in_flight - held)
+                self.put_client(client, row)
+                self._put_held(client, process, 0)
+        states = self._states()
+        for ticket in range(TICKETS):
+            if states[ticket] and self.ticket(ticket).process == process:
+                self.put_state(ticket, State.FREE)
+        _PROCESS.pack_into(self._view, _process_at(process), 0, 0, 0, 0)
+
+    def _process(self, process: int) -> tuple[int, int, int, int]:
+        pid, started, in_flight, waiting = _PROCESS.unpack_from(self._view, _process_at(process))
+        return pid, started, in_flight, waiting
+
+    # Clients
+
+    def client(self, client: int) -> ClientRow:
+        """A copy of a client's row."""
+        return ClientRow(*_CLIENT.unpack_from(self._view, _client_at(client)))
+
+    def put_client(self, client: int, row: ClientRow) -> None:
+        """Write a client's row back."""
+        _CLIENT.pack_into(
+            self._view,
+            _client_at(client),
+            row.name,
+            row.mark,
+            row.attended_finish,
+            row.unattended_finish,
+            row.rate,
+            row.burst,
+            row.used_at,
+            row.concurrency,
+            row.in_flight,
+            row.admitted,
+            row.refused,
+        )
+
+    def is_client(self, client: int, name: bytes) -> bool:
+        """Whether a row is that of the client with this padded name."""
+        start = _client_at(client)
+        return bytes(self._view[start : start + len(name)]) == name
+
+    def find_client(self, name: bytes, *, make: bool) -> int | None:
+        """The row of a client; ``make`` one where there is none, in the place of the one that was idle longest."""
+        idle, idle_since = None, float("inf")
+        for client in range(CLIENTS):
+            row = self.client(client)
+            if row.name == name:
+                return client
+            if row.in_flight == 0 and row.used_at < idle_since:
+                idle, idle_since = client, row.used_at
+        if not make or idle is None:
+            return None
+        self.put_client(idle, ClientRow(name, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+        return idle
+
+    def clients(self) -> Iterator[ClientRow]:
+        """The rows in use."""
+        for client in range(CLIENTS):
+            row = self.client(client)
+            if row.name.strip(b"\0"):
+                yield row
+
+    def hold(self, client: int, row: ClientRow, process: int, by: int) -> None:
+        """Count requests under way up or down, for the client and for the process; the row is the caller's to write."""
+        row.in_flight = max(0, row.in_flight + by)
+        self._put_held(client, process, max(0, self.held(client, process) + by))
+
+    def held(self, client: int, process: int) -> int:
+        """How many requests of a client a process has under way."""
+        (count,) = _COUNT.unpack_from(self._view, _held_at(client, process))
+        return int(count)
+
+    def _put_held(self, client: int, process: int, count: int) -> None:
+        _COUNT.pack_into(self._view, _held_at(client, process), count)
+
+    # Tickets
+
+    def issue(self, one: Waiting, process: int, client: int, since: float, until: float) -> int | None:
+        """Put a query into the queue; its ticket, or None where there is no place. ``one.ticket`` does not matter."""
+        ticket = self._states().find(State.FREE)
+        if ticket < 0:
+            return None
+        _TICKET.pack_into(
+            self._view,
+            _ticket_at(ticket),
+            one.attended,
+            one.follow_up,
+            process,
+            client,
+            one.tag,
+            one.arrival,
+            since,
+            until,
+        )
+        self.put_state(ticket, State.WAITING)
+        return ticket
+
+    def waiting(self) -> list[Waiting]:
+        """All that wait."""
+        states, found, ticket = self._states(), [], -1
+        while (ticket := states.find(State.WAITING, ticket + 1)) >= 0:
+            one = self.ticket(ticket)
+            found.append(Waiting(ticket, one.attended, one.follow_up, one.tag, one.arrival))
+        return found
+
+    def state(self, ticket: int) -> int:
+        """What became of a ticket."""
+        return self._view[_STATES_AT + ticket]
+
+    def put_state(self, ticket: int, state: int) -> None:
+        """Decide about a ticket."""
+        self._view[_STATES_AT + ticket] = state
+
+    def ticket(self, ticket: int) -> Ticket:
+        """What stands on a ticket."""
+        return Ticket(*_TICKET.unpack_from(self._view, _ticket_at(ticket)))
+
+    def _states(self) -> bytes:
+        return bytes(self._view[_STATES_AT : _STATES_AT + TICKETS])
+
+    # Counts
+
+    def count_wait(self, seconds: float, *, attended: bool) -> None:
+        """Count a turn that was given after so many seconds."""
+        at = _WAITS_AT + (0 if attended else _WAITS.size)
+        counts = list(_WAITS.unpack_from(self._view, at))
+        counts[bisect_left(WAIT_BOUNDS, seconds)] += 1
+        counts[-1] += seconds
+        _WAITS.pack_into(self._view, at, *counts)
+
+    def waits(self, *, attended: bool) -> tuple[tuple[int, ...], float]:
+        """How many waited up to each of the bounds (and longer than the one before), and the sum of their seconds."""
+        *counts, seconds = _WAITS.unpack_from(self._view, _WAITS_AT + (0 if attended else _WAITS.size))
+        return tuple(counts), seconds
+
+    def count_refusal(self, why: Refusal) -> None:
+        """Count a refusal."""
+        counts = list(_REFUSALS.unpack_from(self._view, _REFUSALS_AT))
+        counts[why] += 1
+        _REFUSALS.pack_into(self._view, _REFUSALS_AT, *counts)
+
+    def refusals(self) -> dict[Refusal, int]:
+        """How many were refused, and why."""
+        return dict(zip(Refusal, _REFUSALS.unpack_from(self._view, _REFUSALS_AT), strict=True))
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._view[:] = bytes(len(self._view))
+
+
+def started_at(pid: int) -> int:
+    """When a process began, in the kernel's ticks since the boot; 0 for one that is no more, or only a zombie."""
+    try:
+        # The name in parentheses may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
+
+
+def own_process() -> tuple[int, int]:
+    """Number and beginning of this process."""
+    pid = os.getpid()
+    return pid, started_at(pid)
+
+
+def _process_at(process: int) -> int:
+    return _PROCESSES_AT + process * _PROCESS.size
+
+
+def _client_at(client: int) -> int:
+    return _CLIENTS_AT + client * _CLIENT.size
+
+
+def _held_at(client: int, process: int) -> int:
+    return _HELD_AT + client * _HELD_ROW + process * _COUNT.size
+
+
+def _ticket_at(ticket: int) -> int:
+    return _TICKETS_AT + ticket * _TICKET.size

@@ -1,0 +1,62 @@
+"""A shared throttle for tests, and a clock that stands still until it is told to go on."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from smsp_provider.engine.admission import Turn
+from smsp_provider.engine.admission_rate import Pace
+from smsp_provider.engine.breaker import BreakerPolicy
+from smsp_provider.engine.ports import Clock, Deadline
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.shared_throttle import SharedThrottle
+from smsp_provider.storage.throttle_turns import ThrottlePolicy
+
+__all__ = ["StandingClock", "throttle_at", "turn"]
+
+
+class StandingClock:
+    """The time is what the test says."""
+
+    def __init__(self, at: float = 1000.0) -> None:
+        self.at = at
+
+    def go_on(self, seconds: float) -> None:
+        self.at += seconds
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def throttle_at(
+    path: Path,
+    clock: Clock | None = None,
+    *,
+    rate: float | None = None,
+    burst: int = 1,
+    max_in_flight: int = 1000,
+    process_limit: int = 1000,
+    max_wait: float = 2.0,
+    max_queue: int = 256,
+    breaker: BreakerPolicy | None = None,
+    wait_s: float = 1.0,
+) -> SharedThrottle:
+    """A throttle with the limits that matter to a test, and hardly any others."""
+    policy = ThrottlePolicy(
+        Pace.of(rate, burst) if rate is not None else None,
+        max_in_flight,
+        process_limit,
+        max_wait,
+        max_queue,
+        breaker or BreakerPolicy(),
+    )
+    return SharedThrottle(path, policy, clock or SystemClock(), wait_s=wait_s)
+
+
+def turn(client: str = "ward", *, attended: bool = True, seconds: float = 60.0, clock: Clock | None = None) -> Turn:
+    """A turn with so many seconds left."""
+    now = time.monotonic() if clock is None else clock.monotonic()
+    return Turn(client, attended, Deadline(now + seconds))
