@@ -6,7 +6,7 @@ from typing import Protocol
 
 from smsp_provider.domain.access import ClientBook
 from smsp_provider.domain.audit_identity import SpineAuthor
-from smsp_provider.domain.identifiers import ASID
+from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.spine_answers import SpineAnswer
 from smsp_provider.domain.spine_queries import SpineQuery
 
@@ -43,9 +43,13 @@ class IdSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Deadline:
-    """When the answer must be on its way, on the monotonic clock, in seconds."""
+    """When the answer must be on its way, on the monotonic clock, in seconds.
+
+    There is one for each request, compared by identity: what a connector keeps for the queries of one request can be
+    tied to it, and is gone when the request is.
+    """
 
     at: float
 
@@ -56,10 +60,15 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class SpineSender:
-    """In whose name a query goes to Spine: the organisation's ASID, and the person where there is one (SMSP-IG-003)."""
+    """In whose name a query goes to Spine (SMSP-IG-003).
+
+    ``asid`` is the organisation's, ``author`` the person where there is one, ``ods_code`` the organisation where the
+    request names it by its code.
+    """
 
     asid: ASID
     author: SpineAuthor | None = None
+    ods_code: ODSCode | None = None
 
 
 class SpineConnector(Protocol):
@@ -74,6 +83,7 @@ class SpineConnector(Protocol):
 
         Raises:
             SpineFailure: one of its kinds, by what is known about the query.
+            AuthorRefused: this way to PDS cannot carry the person in whose name it is asked; nothing was sent.
         """
         ...
 

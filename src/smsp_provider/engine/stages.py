@@ -170,4 +170,4 @@ def _understand(
     learnt.request = check_fields(received.service, fields, today)
     caller = learnt.distribution.require_caller()
     asid = (policy.organisations if client is None else client).asid_for(caller)
-    return Understood(learnt.facts(), learnt.request, SpineSender(asid, caller.author))
+    return Understood(learnt.facts(), learnt.request, SpineSender(asid, caller.author, caller.ods_code))
