@@ -100,6 +100,10 @@ class ClientDatabase:
         """Close what is kept open; the next use opens it again."""
         self._engine.dispose()
 
+    def abandon(self) -> None:
+        """After a fork, in the child: forget the parent's connections without closing them for the parent."""
+        self._engine.dispose(close=False)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
