@@ -1,4 +1,4 @@
-"""Carries one message to Spine and brings back the whole answer within the deadline, or says how far it came.
+"""Carries one request to Spine and brings back the whole answer within the deadline, or says how far it came.
 
 One pool of kept connections per process and endpoint, one TLS context. Nothing that urllib3 raises or logs leaves this
 module: its texts can quote addresses and bodies.
@@ -12,9 +12,9 @@ Source: pds-hl7v3.md, section 2; pds-services.md, the one table; serving.md, sec
 import logging
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,7 +31,15 @@ from smsp_provider.domain.failures import NoCapacity, NotSent, Refused, SentNoAn
 from smsp_provider.domain.masking import Masked
 from smsp_provider.engine.ports import Clock, Deadline
 
-__all__ = ["ClientTLS", "HTTPAnswer", "SpineTransport", "TransportLimits", "client_context"]
+__all__ = [
+    "ClientTLS",
+    "HTTPAnswer",
+    "HTTPTransport",
+    "SpineTransport",
+    "TransportLimits",
+    "client_context",
+    "server_only_context",
+]
 
 _OK: Final = 200
 _MULTIPLE_CHOICES: Final = 300
@@ -64,10 +72,19 @@ class TransportLimits:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HTTPAnswer(Masked):
-    """A whole answer: the status (200, or 500 and above) and the body."""
+    """A whole answer; names of ``headers`` are compared without regard to case."""
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Request(Masked):
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
 
 
 class _PlainPool(HTTPConnectionPool):
@@ -84,16 +101,29 @@ def client_context(tls: ClientTLS) -> ssl.SSLContext:
     Raises:
         OSError: a file is missing or is not what it should be (``ssl.SSLError`` is one).
     """
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(tls.ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = server_only_context(tls.ca_file)
     if not tls.strict_chain:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.load_cert_chain(str(tls.certificate_file), str(tls.key_file))
     return context
 
 
-class SpineTransport:
-    """POSTs messages to one Spine endpoint.
+def server_only_context(ca_file: Path | None) -> ssl.SSLContext:
+    """The TLS context of a client without a certificate: TLS 1.2 or later, host names checked.
+
+    Servers must chain to ``ca_file``; without one, to an authority that the machine trusts.
+
+    Raises:
+        OSError: the file is missing or is not what it should be (``ssl.SSLError`` is one).
+    """
+    cafile = str(ca_file) if ca_file is not None else None
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=cafile)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class HTTPTransport:
+    """Calls one server: every status is an answer, redirects too, which are never followed.
 
     Transports that are given the same ``slots`` keep to one bound on the calls in flight together, in place of
     ``max_in_flight`` each.
@@ -125,6 +155,7 @@ class SpineTransport:
         self._host: Final = parts.hostname
         self._port: Final = parts.port
         self._target: Final = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        """Path and query of ``url``."""
         self._context: Final = context if parts.scheme == "https" else None
         self._clock: Final = clock
         self._limits: Final = limits or TransportLimits()
@@ -134,25 +165,27 @@ class SpineTransport:
         # urllib3 logs targets and headers at DEBUG and WARNING; its loggers inherit this level from their parent.
         logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
-    def post(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
-        """Send ``body`` and return the whole answer.
+    def call(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline
+    ) -> HTTPAnswer:
+        """Send a request for ``target`` (path and query, escaped) and return the whole answer.
 
         Raises:
             NoCapacity: as many calls as allowed are in flight; nothing was sent.
             NotSent: no time left, no connection, no TLS.
             SentNoAnswer: no whole answer in time, or the connection broke.
-            Refused: HTTP 3xx (never followed) or 4xx.
-            Unreadable: another status below 300, an encoded or an oversized body.
+            Unreadable: an encoded or an oversized body.
         """
         if not self._slots.acquire(blocking=False):
             raise NoCapacity("as many calls to Spine as allowed are in flight")
+        request = _Request(method, target, headers, body)
         try:
             try:
-                return self._exchange(body, headers, deadline)
+                return self._exchange(request, deadline)
             except Stale:
                 # The others that waited as long are as dead: the second attempt must not meet another one.
                 self.close_idle()
-                return self._exchange_again(body, headers, deadline)
+                return self._exchange_again(request, deadline)
         finally:
             self._slots.release()
 
@@ -163,23 +196,23 @@ class SpineTransport:
         if pool is not None:
             pool.close()
 
-    def _exchange_again(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
+    def _exchange_again(self, request: _Request, deadline: Deadline) -> HTTPAnswer:
         try:
-            return self._exchange(body, headers, deadline)
+            return self._exchange(request, deadline)
         except (Stale, NotSent):
             # NotSent would claim that Spine has seen nothing; the first attempt may have reached it.
             raise SentNoAnswer("the connection was closed without an answer") from None
 
-    def _exchange(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
+    def _exchange(self, request: _Request, deadline: Deadline) -> HTTPAnswer:
         left = deadline.remaining(self._clock)
         if left <= 0:
             raise NotSent("no time was left to ask Spine")
         with _translated():
             response = self._connections().urlopen(
-                "POST",
-                self._target,
-                body,
-                headers,
+                request.method,
+                request.target,
+                request.body,
+                request.headers,
                 retries=False,
                 redirect=False,
                 timeout=Timeout(connect=min(left, self._limits.connect_seconds), total=left),
@@ -207,14 +240,13 @@ class SpineTransport:
             raise
 
     def _read(self, response: BaseHTTPResponse) -> HTTPAnswer:
-        status = response.status
-        if status != _OK and status < _MULTIPLE_CHOICES:
-            raise Unreadable(f"HTTP status {status} is no answer to a query")
-        if _MULTIPLE_CHOICES <= status < _SERVER_ERROR:
-            raise Refused(f"HTTP status {status}")
+        self._judge(response.status)
         if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise Unreadable("the answer is encoded, though no encoding was offered")
-        return HTTPAnswer(status, self._body(response))
+        return HTTPAnswer(response.status, self._body(response), response.headers)
+
+    def _judge(self, status: int) -> None:
+        """For subclasses: raise a SpineFailure for a status whose body nobody wants."""
 
     def _body(self, response: BaseHTTPResponse) -> bytes:
         """The whole body. Only the read that finds its end tells whether it was cut, so the last one is always made."""
@@ -225,6 +257,26 @@ class SpineTransport:
                 if len(body) > self._limits.max_answer_bytes:
                     raise Unreadable("the answer is larger than allowed")
         return bytes(body)
+
+
+class SpineTransport(HTTPTransport):
+    """POSTs messages to one Spine endpoint; raises as :class:`HTTPTransport` does."""
+
+    def post(self, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> HTTPAnswer:
+        """Send ``body`` and return the whole answer, of status 200, or 500 and above.
+
+        Raises:
+            NoCapacity, NotSent, SentNoAnswer: as :meth:`call` says.
+            Refused: HTTP 3xx or 4xx.
+            Unreadable: another status below 300, an encoded or an oversized body.
+        """
+        return self.call("POST", self._target, headers, body, deadline)
+
+    def _judge(self, status: int) -> None:
+        if status != _OK and status < _MULTIPLE_CHOICES:
+            raise Unreadable(f"HTTP status {status} is no answer to a query")
+        if _MULTIPLE_CHOICES <= status < _SERVER_ERROR:
+            raise Refused(f"HTTP status {status}")
 
 
 @contextmanager
