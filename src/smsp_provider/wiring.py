@@ -13,7 +13,7 @@ from pathlib import Path
 from smsp_provider import __version__
 from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
-from smsp_provider.config.settings import ReplayPolicy, Settings, SpineSettings
+from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, SpineSettings
 from smsp_provider.config.vocabulary import load_vocabulary
 from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
 from smsp_provider.connectors.http import ClientTLS, SpineTransport, TransportLimits, client_context
@@ -29,13 +29,27 @@ from smsp_provider.itk.services import ServicePaths
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
 from smsp_provider.soap.addressing import AddressingPolicy
 from smsp_provider.soap.security import SecurityPolicy
+from smsp_provider.storage.client_database import ClientDatabase
+from smsp_provider.storage.client_registry import ClientStore
+from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
+from smsp_provider.storage.daily_notices import DailyNotices
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
-__all__ = ["Provider", "build_audit", "build_policy", "build_provider", "service_paths", "start_record"]
+__all__ = [
+    "Provider",
+    "build_audit",
+    "build_client_store",
+    "build_policy",
+    "build_provider",
+    "build_registry",
+    "service_paths",
+    "shared_asids",
+    "start_record",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,7 @@ def build_policy(settings: Settings) -> EnginePolicy:
     return EnginePolicy(
         vocabulary=vocabulary,
         code_map=code_map,
-        organisations=_organisations(settings.spine),
+        organisations=shared_asids(settings),
         addressing=AddressingPolicy(frozenset(service.accepted_to) or None),
         envelope=EnvelopePolicy(_profiles(service.accepted_profiles), settings.limits.max_payload_bytes),
         paths=service_paths(settings),
@@ -85,6 +99,38 @@ def build_audit(settings: Settings, clock: Clock) -> SqliteAuditTrail:
     return SqliteAuditTrail(settings.audit.database, clock, synchronous=Synchronous[settings.audit.synchronous])
 
 
+def build_client_store(settings: Settings, clock: Clock) -> ClientStore:
+    """The registry of clients, as those who change it know it; nothing is opened yet.
+
+    Raises:
+        RegistryBroken: the URL of the settings is unusable, or the driver is not installed.
+    """
+    url = settings.clients.database or f"sqlite:///{settings.audit.database.with_name('clients.db')}"
+    return ClientStore(ClientDatabase(url), clock)
+
+
+def build_registry(settings: Settings, clock: Clock, observer: Observer) -> ClientSnapshot | None:
+    """The registry of clients, as a worker knows it; None where everybody is let in. Nothing is opened yet.
+
+    Raises:
+        RegistryBroken: the URL of the settings is unusable, or the driver is not installed.
+    """
+    if settings.clients.policy is ClientPolicy.ANY:
+        return None
+    return ClientSnapshot(
+        build_client_store(settings, clock),
+        shared_asids(settings),
+        clock,
+        observer,
+        DailyNotices(settings.audit.database.with_name("clients-notices")),
+        SnapshotPolicy(
+            settings.clients.refresh_seconds,
+            settings.clients.stale_seconds,
+            enforce_review=settings.environment is Environment.LIVE,
+        ),
+    )
+
+
 def build_provider(
     settings: Settings,
     *,
@@ -96,8 +142,8 @@ def build_provider(
 ) -> Provider:
     """Everything of one process.
 
-    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids`` and ``registry`` replace
-    the real ones in tests and benchmarks.
+    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids`` and ``registry``
+    replace the real ones in tests and benchmarks.
 
     Raises:
         OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
@@ -143,7 +189,9 @@ def _vocabulary_file(settings: Settings) -> Path:
     return settings.vocabulary or config_file("vocabulary.toml")
 
 
-def _organisations(spine: SpineSettings) -> ASIDDirectory:
+def shared_asids(settings: Settings) -> ASIDDirectory:
+    """The ASIDs of organisations in the settings: for clients that bring none of their own."""
+    spine = settings.spine
     return ASIDDirectory(
         {ODSCode(code): ASID(asid) for code, asid in spine.ods_to_asid.items()},
         ASID(spine.default_asid) if spine.default_asid is not None else None,

@@ -219,6 +219,23 @@ class ClientSettings(Section):
         30, le=3600, description="How long a worker goes on without the registry; then every request is fault 2100."
     )
 
+    @field_validator("database")
+    @classmethod
+    def _without_a_password(cls, value: str) -> str:
+        # The value is shown by `config check` and stands in messages.
+        if not value:
+            return value
+        try:
+            parts = urlsplit(value)
+            has_password = parts.password is not None or "password=" in parts.query.lower()
+        except ValueError:
+            raise ValueError("not a URL") from None
+        if has_password:
+            raise ValueError("a password does not belong in here: PostgreSQL's driver reads a passfile")
+        if parts.scheme not in ("sqlite", "postgresql+psycopg") or has_control_character(value):
+            raise ValueError("sqlite:///FILE or postgresql+psycopg://HOST/DATABASE")
+        return value
+
 
 class SecuritySettings(Section):
     """What the WS-Security header of a request over TLS has to prove; on plain loopback HTTP nothing is compared."""
