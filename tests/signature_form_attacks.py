@@ -156,9 +156,10 @@ def _sizes() -> Iterator[SignatureAttack]:
         return sign(signable(Request(extra_header_markup=markup)), Signing(identity=client()))
 
     for name, markup in (
-        ("elements", "<x>" + "<y/>" * 2_000 + "</x>"),
-        ("attributes", "<x " + " ".join(f"a{i}=''" for i in range(2_000)) + "/>"),
-        ("namespaces", "<x " + " ".join(f"xmlns:n{i}='urn:x'" for i in range(2_000)) + "/>"),
+        ("elements", "<x>" + "<y/>" * 1_000 + "</x>"),
+        ("attributes", ("<x " + " ".join(f"a{i}=''" for i in range(50)) + "/>") * 20),
+        ("attributes of one element", "<x " + " ".join(f"a{i}=''" for i in range(65)) + "/>"),
+        ("namespaces", "<x " + " ".join(f"xmlns:n{i}='urn:x'" for i in range(1_000)) + "/>"),
     ):
         yield SignatureAttack(f"very many {name}", larger(markup), text, larger("<x/>"))
     yield SignatureAttack(

@@ -23,13 +23,16 @@ from smsp_provider.soap.signature_key import SignerCertificates, find_signer
 from smsp_provider.soap.signature_shape import Reference, SignatureParts, read_signature, refuse
 from smsp_provider.xmlcore.names import SOAP11, WSSE, XMLDSIG
 
-__all__ = ["MAX_NODES", "SignedFacts", "is_signed", "verify_signature"]
+__all__ = ["MAX_ATTRIBUTES", "MAX_NODES", "SignedFacts", "is_signed", "verify_signature"]
 
-MAX_NODES: Final = 2_000
-"""Elements, attributes and namespace declarations in a message whose signature is verified; a request has about 150.
+MAX_NODES: Final = 1_000
+"""Elements, attributes and namespace declarations in a message whose signature is verified; a request has about 100.
 
-Canonical form sorts attributes and looks prefixes up through all ancestors, so its cost grows faster than the size.
+Canonical form looks prefixes up through all ancestors, so its cost grows faster than the size.
 """
+
+MAX_ATTRIBUTES: Final = 64
+"""Attributes of one element: reading and sorting them takes the square of their number."""
 
 _SIGNATURE: Final = f"{{{XMLDSIG}}}Signature"
 _LOCATION: Final = f"./{{{SOAP11}}}Header/{{{WSSE}}}Security/"
@@ -102,8 +105,9 @@ def _check_size(envelope: etree._Element) -> None:
     nodes = 0
     for _, found in etree.iterwalk(envelope, events=("start", "start-ns")):
         # A start-ns event comes with a pair of strings in place of an element.
-        nodes += 1 if found is None or isinstance(found, tuple) else 1 + len(found.attrib)
-        if nodes > MAX_NODES:
+        attributes = 0 if found is None or isinstance(found, tuple) else len(found.attrib)
+        nodes += 1 + attributes
+        if nodes > MAX_NODES or attributes > MAX_ATTRIBUTES:
             refuse("ds:Signature", "stands in a message of too many elements and attributes")
 
 
