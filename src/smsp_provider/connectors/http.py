@@ -262,7 +262,7 @@ class HTTPTransport:
 class SpineTransport(HTTPTransport):
     """POSTs messages to one Spine endpoint; raises as :class:`HTTPTransport` does."""
 
-    def post(self, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> HTTPAnswer:
+    def post(self, body: bytes, headers: dict[str, str], deadline: Deadline) -> HTTPAnswer:
         """Send ``body`` and return the whole answer, of status 200, or 500 and above.
 
         Raises:
