@@ -6,6 +6,7 @@ from smsp_provider import __version__
 from smsp_provider.cli.call import call
 from smsp_provider.cli.config import config
 from smsp_provider.cli.conformance import conformance
+from smsp_provider.cli.deploy import deploy
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.cli.reference import reference
 from smsp_provider.cli.sandbox import sandbox
@@ -21,7 +22,7 @@ def cli() -> None:
     """A Spine Mini Service Provider: the five PDS mini services over ITK SOAP, answered from Spine."""
 
 
-for _command in (serve, sandbox, simulate, call, conformance, config, reference):
+for _command in (serve, sandbox, simulate, call, conformance, config, deploy, reference):
     cli.add_command(_command)
 
 
