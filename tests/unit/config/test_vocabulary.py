@@ -106,14 +106,14 @@ def test_a_display_text_is_not_empty(tmp_path: Path) -> None:
 
 
 def test_a_row_needs_codes_or_a_pattern_and_a_known_answer(tmp_path: Path) -> None:
-    assert "a row needs codes or a pattern" in refused(changed(tmp_path, 'codes = ["22"]', ""))
+    assert "a row needs codes or a pattern" in refused(changed(tmp_path, 'codes = ["42"]', ""))
     assert "cannot be a success" in refused(changed(tmp_path, 'answer = "invalidated"', 'answer = "success"'))
     assert "pds.3.answer" in refused(changed(tmp_path, 'answer = "invalidated"', 'answer = "invalid"'))
     assert "pds.7.pattern" in refused(changed(tmp_path, '"(AT|ST|RT|NHSNCC)[0-9]{3}"', '"("'))
 
 
 def test_a_pds_code_stands_in_one_row_only(tmp_path: Path) -> None:
-    assert "a PDS code stands in two rows" in refused(changed(tmp_path, 'codes = ["22"]', 'codes = ["22", "17"]'))
+    assert "a PDS code stands in two rows" in refused(changed(tmp_path, 'codes = ["42"]', 'codes = ["42", "17"]'))
 
 
 def test_unknown_names_are_refused_in_every_section(tmp_path: Path) -> None:
