@@ -6,6 +6,7 @@ embedded Spine behind mutual TLS.
 """
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -27,11 +28,16 @@ from smsp_provider.wiring import build_provider
 Options = dict[str, Any]
 
 
+def _own_store(state: Path) -> Path:
+    """A file for each worker: both begin at the same time."""
+    return state / f"patients-{os.getpid()}.db"
+
+
 def _floor_app(options: Options) -> WSGIApplication:
     """A bare WSGI handler: read the body, do the floor's work, answer."""
     state = Path(options["state"])
     provider = build_provider(settings(state, "NORMAL"))
-    work = floor_work(provider, prepared_answer(patients(state / "patients.db")))
+    work = floor_work(provider, prepared_answer(patients(_own_store(state))))
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(str(environ["CONTENT_LENGTH"])))  # type: ignore[attr-defined]  # WSGI's file
@@ -45,7 +51,7 @@ def _floor_app(options: Options) -> WSGIApplication:
 
 def _provider_app(options: Options) -> WSGIApplication:
     state = Path(options["state"])
-    answer = prepared_answer(patients(state / "patients.db"))
+    answer = prepared_answer(patients(_own_store(state)))
     provider = build_provider(settings(state, options["synchronous"]), connector=instant_connector(answer))
     return spyne_app.make_app(edge_of(provider))
 
