@@ -17,7 +17,8 @@ from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import refuse_irregular
 from smsp_provider.config.settings import Settings
 from smsp_provider.connectors.http import ClientTLS, client_context
-from smsp_provider.web.application import listeners
+from smsp_provider.web.application import listeners, tls_files
+from smsp_provider.web.tls import server_context
 from smsp_provider.wiring import build_policy
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 
@@ -37,6 +38,11 @@ def check_files(settings: Settings) -> None:
     if https is not None:
         _usable("server.https.certificate, server.https.key", lambda: _key_pair(https.certificate, https.key))
         _usable("server.https.client_ca", lambda: _authorities(https.client_ca))
+        if https.crl is not None:
+            crl = https.crl
+            _usable("server.https.crl", lambda: _readable(crl))
+            # The rest has been loaded above: what is wrong now is wrong with the lists.
+            _usable("server.https.crl", lambda: server_context(tls_files(https)))
     if spine.certificate is not None and spine.key is not None and spine.ca is not None:
         ca, pair = spine.ca, (spine.certificate, spine.key)
         _usable("spine.ca", lambda: _authorities(ca))

@@ -30,12 +30,14 @@ def settings(folder: Path, pki: Pki, fifo: Path, setting: str) -> Path:
         "certificate": pki.provider_server.certificate,
         "key": pki.provider_server.key,
         "client_ca": pki.ca.certificate,
+        "crl": folder / "clients-crl.pem",
         "spine_certificate": pki.provider_client.certificate,
         "spine_key": pki.provider_client.key,
         "spine_ca": pki.ca.certificate,
         "database": folder / "audit" / "audit.db",
         "vocabulary": Path(__file__).resolve().parents[3] / "config" / "vocabulary.toml",
     } | {setting: fifo}
+    (folder / "clients-crl.pem").write_bytes(b"no list\n")
     file = folder / "provider.toml"
     file.write_text(
         f"""
@@ -46,6 +48,7 @@ bind = "127.0.0.1:8443"
 certificate = "{files["certificate"]}"
 key = "{files["key"]}"
 client_ca = "{files["client_ca"]}"
+{f'crl = "{files["crl"]}"' if setting in ("crl", "none") else ""}
 [spine]
 endpoint = "https://localhost:1/sync-service"
 certificate = "{files["spine_certificate"]}"
@@ -66,6 +69,7 @@ database = "{files["database"]}"
         ("certificate", "server.https.certificate, server.https.key"),
         ("key", "server.https.certificate, server.https.key"),
         ("client_ca", "server.https.client_ca"),
+        ("crl", "server.https.crl"),
         ("spine_certificate", "spine.certificate, spine.key"),
         ("spine_key", "spine.certificate, spine.key"),
         ("spine_ca", "spine.ca"),
@@ -86,6 +90,14 @@ def test_a_fifo_in_the_settings_is_named_and_not_waited_for(
     done = run_main(monkeypatch, capsys, *command, "--config", settings(tmp_path, pki, fifo, setting))
     assert done.code == 2
     assert f"smsp: {named}: {fifo}: it is a FIFO, not a file\n" in done.err
+
+
+def test_revocation_lists_that_let_no_worker_start_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, pki: Pki
+) -> None:
+    done = run_main(monkeypatch, capsys, "config", "check", "--config", settings(tmp_path, pki, tmp_path, "none"))
+    assert done.code == 2
+    assert "smsp: server.https.crl: no revocation list in PEM" in done.err
 
 
 def test_a_fifo_among_the_schemas_is_named(
