@@ -4,12 +4,13 @@ Comparison everywhere: NFC on both sides (never NFKC, which would turn a full-wi
 regard to case, white space and punctuation significant (pds-services.md, field rules).
 """
 
+import re
 import unicodedata
 from enum import Enum
 
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.person import Name, PatientRecord
-from smsp_provider.domain.requests import ByNumber, BySearch
+from smsp_provider.domain.requests import WILDCARD, ByNumber, BySearch
 
 __all__ = [
     "Verdict",
@@ -43,6 +44,16 @@ def _folded(text: str) -> str:
 def same_text(one: str, other: str) -> bool:
     """Whether two texts are the same under the comparison of the mini services."""
     return _folded(one) == _folded(other)
+
+
+def _satisfies(held: str, sent: str) -> bool:
+    """Whether a text is the one that was sent, or of its form: a wildcard is any number of characters, none too."""
+    if WILDCARD not in sent:
+        return same_text(sent, held)
+    first, *middle, last = map(re.escape, _folded(sent).split(WILDCARD))
+    # The first place where a middle part stands is as good as any: nothing is tried twice, however long the text is.
+    between = "".join(f"(?>.*?{part})" for part in middle)
+    return re.fullmatch(f"{first}{between}.*{last}", _folded(held), re.DOTALL) is not None
 
 
 def _same_beginning(sent: str, held: str | None, length: int) -> bool:
@@ -111,13 +122,13 @@ def name_agrees(request: BySearch, record: PatientRecord) -> bool:
 
 
 def _is_name(request: BySearch, name: Name) -> bool:
-    if name.family is None or not same_text(request.family, name.family):
+    if name.family is None or not _satisfies(name.family, request.family):
         return False
     if request.given is None:
         return True
     # Further forenames stand in elements of their own, or PDS holds them all in one: both readings are the person's.
     return bool(name.given) and (
-        same_text(request.given, name.given[0]) or same_text(request.given, " ".join(name.given))
+        _satisfies(name.given[0], request.given) or _satisfies(" ".join(name.given), request.given)
     )
 
 
@@ -125,6 +136,6 @@ def postcode_agrees(request: BySearch, record: PatientRecord) -> bool:
     """Whether a postcode that was sent is that of an address of the record; one not sent agrees."""
     postcode = request.postcode
     return postcode is None or any(
-        address.postal_code is not None and same_text(postcode, address.postal_code.strip())
+        address.postal_code is not None and _satisfies(address.postal_code.strip(), postcode)
         for address in record.addresses
     )

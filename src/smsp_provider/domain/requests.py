@@ -15,7 +15,7 @@ from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.nhs_number import InvalidNHSNumber, NHSNumber
 from smsp_provider.domain.service import Service
 
-__all__ = ["ByNumber", "BySearch", "InputInvalid", "RequestFields", "ServiceRequest", "check_fields"]
+__all__ = ["WILDCARD", "ByNumber", "BySearch", "InputInvalid", "RequestFields", "ServiceRequest", "check_fields"]
 
 WILDCARD: Final = "*"
 _MAX_NAME: Final = 35

@@ -120,7 +120,7 @@ def test_unknown_names_are_refused_in_every_section(tmp_path: Path) -> None:
     for old, new in (
         ("[response]", "surprise = 1\n[response]"),
         ('code = "DEMOG-0040", ', 'code = "DEMOG-0040", surprise = 1, '),
-        ('codes = ["22"]', 'codes = ["22"]\nsurprise = 1'),
+        ('codes = ["42"]', 'codes = ["42"]\nsurprise = 1'),
     ):
         assert "surprise" in refused(changed(tmp_path, old, new))
 

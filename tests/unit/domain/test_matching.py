@@ -270,3 +270,37 @@ def test_a_postcode_not_sent_agrees_and_one_sent_needs_an_address() -> None:
     assert matching.postcode_agrees(by_search(postcode=None), record()) is True
     assert matching.postcode_agrees(by_search(), record(addresses=())) is False
     assert matching.postcode_agrees(by_search(), record(addresses=(Address(("H",), (), None),))) is False
+
+
+def test_a_wildcard_stands_for_any_characters_and_for_none() -> None:
+    held = record(names=(replace(USUAL, family="QUIM-BLE\nQUOY"),))
+    for sent in ("QU*", "qu*oy", "QUIM*BLE*QUOY", "QU*M*E*Y", "QUIM-BLE\nQUOY*", "QUI*QUOY*", "QUIM-*BLE*"):
+        assert matching.name_agrees(by_search(family=sent), held), sent
+    for sent in ("QA*", "QU*O", "QUIM*QUIM*", "QU*OY*OY", "UIM*", "QU*BLE*-*", "QU.*"):
+        assert not matching.name_agrees(by_search(family=sent), held), sent
+
+
+def test_what_is_syntax_elsewhere_is_a_character_like_others_beside_a_wildcard() -> None:
+    held = record(names=(replace(USUAL, family="QU(IM+B.LE"),))
+    assert matching.name_agrees(by_search(family="QU(*+*.LE"), held)
+    assert not matching.name_agrees(by_search(family="QU(*B?LE"), held)
+
+
+def test_a_wildcard_in_a_forename_or_a_postcode() -> None:
+    assert matching.name_agrees(by_search(given="OR*"), record())
+    assert matching.name_agrees(by_search(given="ORLA J*"), record())
+    assert not matching.name_agrees(by_search(given="JU*"), record())
+    assert matching.postcode_agrees(by_search(postcode="ZZ*"), record())
+    assert matching.postcode_agrees(by_search(postcode="ZZ1*1Z*"), record())
+    assert not matching.postcode_agrees(by_search(postcode="ZY*"), record())
+
+
+def test_a_wildcard_is_compared_in_one_composed_form() -> None:
+    held = record(names=(replace(USUAL, family="E\u0301VERARD"),))
+    assert matching.name_agrees(by_search(family="\u00c9V*"), held)
+    assert not matching.name_agrees(by_search(family="EV*"), held)
+
+
+def test_many_wildcards_over_a_long_text_take_no_time() -> None:
+    held = record(names=(replace(USUAL, family="QU" + "A" * 100_000),))
+    assert not matching.name_agrees(by_search(family="QU" + "*A" * 15 + "*B"), held)
