@@ -25,6 +25,11 @@ def loaded(tmp_path: Path, *rows: dict[str, str]) -> tuple[PatientStore, LoadRep
     return store, load_file(store, table(tmp_path / "patients.csv", *rows))
 
 
+def test_every_column_stands_on_the_page_of_the_embedded_spine() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "simulator.md").read_text(encoding="utf-8")
+    assert [column for column in COLUMNS if f"`{column}`" not in page] == []
+
+
 def test_a_whole_line_becomes_a_whole_record(tmp_path: Path) -> None:
     row = {
         "NHS_NUMBER": ONE,
