@@ -27,6 +27,7 @@ EQUIVALENT: Final[dict[str, dict[str, str]]] = {
     },
     "matching": {
         "_folded: if text.isascii(): -> False": "a fast path: for ASCII the long way gives the same text",
+        "_satisfies: '.*' -> '.*?'": "before the end of a full match, greedy and lazy find the same",
         "_same_beginning: return False -> None": "private, and its callers use no more than its truth",
         "_is_name: return False -> None": "private, and its caller uses no more than its truth",
     },
