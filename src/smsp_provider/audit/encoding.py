@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from smsp_provider.audit.events import (
+    Change,
     Closure,
     Ending,
     EndingKind,
@@ -39,7 +40,7 @@ MAX_TEXT: Final = 1000
 _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
 
-Kind = Literal["intent", "ending", "closure", "start"]
+Kind = Literal["intent", "ending", "closure", "start", "change"]
 Fields = dict[str, object]
 
 # ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
@@ -76,8 +77,10 @@ def encode(record: Record, at: str | None = None) -> str:
         fields = _ending(record, moment)
     elif isinstance(record, Closure):
         fields = {"exchange": record.exchange_id, "at": moment, "writer": record.writer}
-    else:
+    elif isinstance(record, Start):
         fields = _start(record, moment)
+    else:
+        fields = _change(record, moment)
     return _to_json(fields)
 
 
@@ -195,6 +198,20 @@ def _start(start: Start, at: str) -> Fields:
         "settings": start.settings_hash,
         "reference_data": [list(item) for item in start.reference_data],
     }
+
+
+def _change(change: Change, at: str) -> Fields:
+    return _without_defaults(
+        {
+            "at": at,
+            "who": _text(change.who),
+            "what": change.what,
+            "name": change.name,
+            "version": change.version,
+            "before": change.before,
+            "after": change.after,
+        }
+    )
 
 
 class _Reader:
@@ -351,11 +368,24 @@ def _read_start(reader: _Reader) -> Start:
     )
 
 
+def _read_change(reader: _Reader) -> Change:
+    return Change(
+        at=reader.moment("at"),
+        who=reader.text("who"),
+        what=reader.text("what"),
+        name=reader.text("name"),
+        version=reader.number("version"),
+        before=reader.maybe("before"),
+        after=reader.maybe("after"),
+    )
+
+
 _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
     Closure: "closure",
     Start: "start",
+    Change: "change",
 }
 
 _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
@@ -363,4 +393,5 @@ _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "ending": _read_ending,
     "closure": _read_closure,
     "start": _read_start,
+    "change": _read_change,
 }

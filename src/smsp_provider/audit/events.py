@@ -21,6 +21,7 @@ from smsp_provider.domain.service import Service
 from smsp_provider.domain.spine_answers import ExchangeIds
 
 __all__ = [
+    "Change",
     "Closure",
     "Ending",
     "EndingKind",
@@ -53,11 +54,11 @@ class EndingKind(Enum):
 class RequestFacts(Masked):
     """What is known about a request when the record is made; a request refused early leaves most of it None.
 
-    ``address`` is the network address of the peer, ``common_name`` and ``certificate`` are the CN and the SHA-256 of its
-    TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and ``tracking_id`` are as the
-    client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's. ``audit_ids`` are all ids of
-    the audit identity, known kinds or not. ``signed`` tells that a signature was there, ``signer`` is the SHA-256 of the
-    certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen before,
+    ``address`` is the network address of the peer, ``common_name`` and ``certificate`` are the CN and the SHA-256 of
+    its TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and ``tracking_id`` are
+    as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's. ``audit_ids`` are all
+    ids of the audit identity, known kinds or not. ``signed`` tells that a signature was there, ``signer`` is the
+    SHA-256 of the certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen before,
     ``decoded`` of a payload in base64 or gzip.
     """
 
@@ -163,4 +164,22 @@ class Start:
     reference_data: tuple[tuple[str, str], ...] = ()
 
 
-Record = Intent | Ending | Closure | Start
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody changes the configuration while providers run (SMSP-AUDIT-008): on record before it is in force.
+
+    ``who`` is the user of the operating system, ``what`` the kind of thing ("client") and ``name`` which one.
+    ``before`` and ``after`` are JSON documents of it, None where it is not there. ``version`` is the one that the
+    change makes: a later change with the same version tells that this one was not made after all.
+    """
+
+    at: datetime
+    who: str
+    what: str
+    name: str
+    version: int
+    before: str | None = None
+    after: str | None = None
+
+
+Record = Intent | Ending | Closure | Start | Change

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from smsp_provider.audit.events import Ending, Intent, Record, Start
+from smsp_provider.audit.events import Change, Ending, Intent, Record, Start
 
 __all__ = ["AuditReader", "AuditTrail", "AuditUnavailable", "Entry"]
 
@@ -58,6 +58,14 @@ class AuditTrail(Protocol):
 
         Raises:
             AuditUnavailable: it is not durable; the provider must not start.
+        """
+        ...
+
+    def record_change(self, change: Change) -> None:
+        """Put on record that somebody is about to change the configuration.
+
+        Raises:
+            AuditUnavailable: it is not durable; nothing may be changed.
         """
         ...
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from smsp_provider.audit.encoding import UnreadableRecord, decode, encode, kind_of, timestamp
-from smsp_provider.audit.events import Closure, Ending, Intent, Record, Start
+from smsp_provider.audit.events import Change, Closure, Ending, Intent, Record, Start
 from smsp_provider.audit.trail import AuditUnavailable, Entry
 from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
@@ -123,6 +123,10 @@ class SqliteAuditTrail:
     def record_start(self, start: Start) -> None:
         """See :meth:`smsp_provider.audit.trail.AuditTrail.record_start`."""
         self._append(start, None)
+
+    def record_change(self, change: Change) -> None:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.record_change`."""
+        self._append(change, None)
 
     def recover(self) -> int:
         """See :meth:`smsp_provider.audit.trail.AuditTrail.recover`."""

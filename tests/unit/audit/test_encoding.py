@@ -8,6 +8,7 @@ import pytest
 
 from smsp_provider.audit.encoding import MAX_TEXT, UnreadableRecord, decode, encode, kind_of, timestamp
 from smsp_provider.audit.events import (
+    Change,
     Closure,
     Ending,
     EndingKind,
@@ -73,6 +74,7 @@ FAULT = Ending(
     request=RequestFacts("192.0.2.7"),
     fault=FaultFacts(FaultCode.SERVER, ErrorCode.PROVIDER_FAILURE, "ID1", "WS-FLT-01"),
 )
+CHANGE = Change(AT, "operator", "client", "ward-system", 7, '{"enabled":true}', '{"enabled":false}')
 RECORDS: tuple[Record, ...] = (
     INTENT,
     replace(INTENT, author=None, request=RequestFacts("192.0.2.7")),
@@ -80,6 +82,8 @@ RECORDS: tuple[Record, ...] = (
     FAULT,
     Closure("E3", AT, "W1"),
     Start(AT, "0.1.0", "sandbox", "ab" * 32, (("codes.toml", "cd" * 32),)),
+    CHANGE,
+    replace(CHANGE, before=None),
 )
 
 
@@ -137,11 +141,13 @@ def test_what_a_client_sent_cannot_make_a_record_large_or_unwritable() -> None:
         ("intent", encode(INTENT).replace('"author":["100",', '"author":[')),
         ("ending", encode(ENDING).replace('"spine":[[', '"spine":[["",')),
         ("ending", encode(ENDING).replace('"ms":210', '"ms":"210"')),
+        ("change", encode(CHANGE).replace('"version":7', '"version":"7"')),
+        ("change", encode(CHANGE).replace('"who"', '"whose"')),
         ("ending", encode(ENDING).replace('"spine":[', '"spine":[1,')),
         ("ending", encode(FAULT).replace('"fault":[', '"fault":["x",')),
         ("ending", encode(ENDING).replace('["S1","S2"]', '"S1"')),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_anything_else_is_refused_without_being_quoted(kind: str, text: str) -> None:
     with pytest.raises(UnreadableRecord) as caught:
