@@ -2,15 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from scripted_server import Peer, RealClock, RealIds, ScriptedServer, http_answer
-from smsp_provider import wiring
-from smsp_provider.config.settings import SpineSettings
+from scripted_server import Peer, ScriptedServer, http_answer
+from smsp_provider.config.settings import load_settings
 from smsp_provider.connectors.hl7v3 import HL7v3Connector
 from smsp_provider.domain.failures import NoCapacity, Refused, SentNoAnswer, SpineFailure
 from smsp_provider.domain.hl7_date import HL7Date
@@ -18,7 +17,10 @@ from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.spine_queries import CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 from smsp_provider.engine.ports import Deadline, SpineSender
+from smsp_provider.wiring import build_provider
 from tls_fixtures import TestPKI, make_pki
+
+Connecting = Callable[..., HL7v3Connector]
 
 NUMBER, BORN = NHSNumber("9000000009"), HL7Date("19571231")
 TRACE, CROSS_CHECK, RETRIEVE = SimpleTrace("SPECIMEN", "2", BORN), CrossCheckTrace(NUMBER, BORN), Retrieval(NUMBER)
@@ -46,12 +48,36 @@ def other(pki: TestPKI) -> Iterator[ScriptedServer]:
         yield server
 
 
-def connector(pki: TestPKI, endpoint: str, endpoints: dict[str, str], max_in_flight: int = 8) -> HL7v3Connector:
-    files: dict[str, Path] = {"ca": pki.ca, "certificate": pki.client.certificate, "key": pki.client.key}
-    settings = SpineSettings(
-        endpoint=endpoint, endpoints=endpoints, pds_asid="111122223333", max_in_flight=max_in_flight, **files
-    )
-    return wiring._spine_connector(settings, RealClock(), RealIds())
+@pytest.fixture
+def connector(pki: TestPKI, tmp_path: Path) -> Connecting:
+    """Makes the connector that a provider has with these settings."""
+
+    def connect(endpoint: str, endpoints: dict[str, str], max_in_flight: int = 8) -> HL7v3Connector:
+        file = tmp_path / "provider.toml"
+        table = "\n".join(f'{interaction} = "{url}"' for interaction, url in endpoints.items())
+        file.write_text(
+            f"""
+environment = "test"
+[server]
+http = "127.0.0.1:0"
+[spine]
+endpoint = "{endpoint}"
+certificate = "{pki.client.certificate}"
+key = "{pki.client.key}"
+ca = "{pki.ca}"
+pds_asid = "111122223333"
+max_in_flight = {max_in_flight}
+[spine.endpoints]
+{table}
+[audit]
+database = "{tmp_path}/audit/audit.db"
+"""
+        )
+        made = build_provider(load_settings(file)).pipeline._connector
+        assert isinstance(made, HL7v3Connector)
+        return made
+
+    return connect
 
 
 def ask(asking: HL7v3Connector, query: SpineQuery, seconds: float = 10.0) -> type[SpineFailure]:
@@ -61,10 +87,10 @@ def ask(asking: HL7v3Connector, query: SpineQuery, seconds: float = 10.0) -> typ
 
 
 def test_each_interaction_goes_where_it_is_registered_and_says_so(
-    pki: TestPKI, main: ScriptedServer, other: ScriptedServer
+    connector: Connecting, main: ScriptedServer, other: ScriptedServer
 ) -> None:
     elsewhere = other.url(path="/retrievals")
-    asking = connector(pki, main.url(), {"QUPA_IN000008UK02": elsewhere})
+    asking = connector(main.url(), {"QUPA_IN000008UK02": elsewhere})
     for query in (TRACE, RETRIEVE, CROSS_CHECK):
         ask(asking, query)
     assert [b"QUPA_IN000005UK01" in main.requests[0], b"QUPA_IN000014UK01" in main.requests[1]] == [True, True]
@@ -74,12 +100,14 @@ def test_each_interaction_goes_where_it_is_registered_and_says_so(
     assert f">{main.url()}<".encode() in main.requests[0]
 
 
-def test_one_url_has_one_set_of_connections(pki: TestPKI, main: ScriptedServer, other: ScriptedServer) -> None:
-    asking = connector(pki, main.url(), {"QUPA_IN000005UK01": other.url(), "QUPA_IN000008UK02": other.url()})
+def test_one_url_has_one_set_of_connections(connector: Connecting, main: ScriptedServer, other: ScriptedServer) -> None:
+    asking = connector(main.url(), {"QUPA_IN000005UK01": other.url(), "QUPA_IN000008UK02": other.url()})
     assert asking._elsewhere["QUPA_IN000005UK01"] is asking._elsewhere["QUPA_IN000008UK02"]
 
 
-def test_the_bound_on_queries_under_way_counts_them_all(pki: TestPKI, main: ScriptedServer) -> None:
+def test_the_bound_on_queries_under_way_counts_them_all(
+    connector: Connecting, pki: TestPKI, main: ScriptedServer
+) -> None:
     let_go = threading.Event()
 
     def holding(peer: Peer) -> None:
@@ -87,7 +115,7 @@ def test_the_bound_on_queries_under_way_counts_them_all(pki: TestPKI, main: Scri
         let_go.wait(60)
 
     with ScriptedServer(holding, context=pki.server_context()) as other, ThreadPoolExecutor(1) as caller:
-        asking = connector(pki, main.url(), {"QUPA_IN000008UK02": other.url()}, max_in_flight=1)
+        asking = connector(main.url(), {"QUPA_IN000008UK02": other.url()}, max_in_flight=1)
         waiting = caller.submit(ask, asking, RETRIEVE, 60.0)
         while not other.requests:
             time.sleep(0.005)
@@ -98,8 +126,10 @@ def test_the_bound_on_queries_under_way_counts_them_all(pki: TestPKI, main: Scri
     assert ask(asking, TRACE) is Refused
 
 
-def test_all_kept_connections_are_dropped_together(pki: TestPKI, main: ScriptedServer, other: ScriptedServer) -> None:
-    asking = connector(pki, main.url(), {"QUPA_IN000008UK02": other.url()})
+def test_all_kept_connections_are_dropped_together(
+    connector: Connecting, main: ScriptedServer, other: ScriptedServer
+) -> None:
+    asking = connector(main.url(), {"QUPA_IN000008UK02": other.url()})
     for query in (TRACE, RETRIEVE):
         ask(asking, query)
     pools = [asking._transport._pool, asking._elsewhere["QUPA_IN000008UK02"]._pool]
