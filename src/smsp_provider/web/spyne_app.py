@@ -17,10 +17,10 @@ from smsp_provider.web.spyne_compat import (
     AnyXml,
     Application,
     Fault,
+    MethodContext,
     ServiceBase,
     Soap11,
     WsgiApplication,
-    WsgiMethodContext,
     const,
     rpc,
 )
@@ -30,8 +30,6 @@ __all__ = ["make_app"]
 R = TypeVar("R", bound=ReceivedRequest)
 
 _NAMESPACE: Final = "urn:nhs-itk:services:201005"
-_ENVIRON: Final = {"REQUEST_METHOD": "POST"}
-"""All that Spyne's contexts are told of HTTP: the exchange holds what matters."""
 
 
 def make_app(edge: Edge[R]) -> WSGIApplication:
@@ -58,7 +56,7 @@ def _operations(endpoint: SoapEndpoint[R]) -> type[ServiceBase]:
 
 
 def _operation(endpoint: SoapEndpoint[R], service: Service) -> Callable[..., Any]:
-    def operation(_context: WsgiMethodContext, received: R) -> Reply:
+    def operation(_context: _Context, received: R) -> Reply:
         return endpoint.answer(received)
 
     # Spyne tells operations apart by the name of the function.
@@ -69,6 +67,24 @@ def _operation(endpoint: SoapEndpoint[R], service: Service) -> Callable[..., Any
 
 def _python_name(service: Service) -> str:
     return service.name.lower()
+
+
+class _Context(MethodContext):  # type: ignore[misc]  # Spyne has no types
+    """A request in Spyne's hands: ``udc`` is the exchange, which holds all that matters of HTTP.
+
+    Without what Spyne does for others: contexts for several handlers of one operation, events, and a guard against
+    misspelt attributes, which is a function in Python and runs for each of the fifty attributes of a context.
+    """
+
+    TransportContext = None
+    __setattr__ = object.__setattr__
+
+    def copy(self) -> "_Context":
+        """Itself: an operation has one handler, so that there is nothing to keep apart."""
+        return self
+
+    def fire_event(self, event: str, *args: object, **kwargs: object) -> None:
+        """Nothing: nobody listens to Spyne's events."""
 
 
 class _Refusal(Fault):  # type: ignore[misc]  # Spyne has no types
@@ -86,12 +102,12 @@ class _EngineProtocol(Soap11):  # type: ignore[misc]  # Spyne has no types
         super().__init__()
         self._edge = edge
 
-    def create_in_document(self, ctx: WsgiMethodContext, charset: str | None = None) -> None:
+    def create_in_document(self, ctx: _Context, charset: str | None = None) -> None:
         """Nothing is parsed here: the engine has the only parser."""
         del charset
         ctx.in_document = ctx.udc
 
-    def decompose_incoming_envelope(self, ctx: WsgiMethodContext, message: object) -> None:
+    def decompose_incoming_envelope(self, ctx: _Context, message: object) -> None:
         """Have the engine read the envelope and name the operation."""
         del message
         try:
@@ -101,12 +117,12 @@ class _EngineProtocol(Soap11):  # type: ignore[misc]  # Spyne has no types
         ctx.in_body_doc = received
         ctx.method_request_string = received.service.value
 
-    def deserialize(self, ctx: WsgiMethodContext, message: object) -> None:
+    def deserialize(self, ctx: _Context, message: object) -> None:
         """The operation takes what the engine received."""
         del message
         ctx.in_object = ctx.in_body_doc
 
-    def serialize(self, ctx: WsgiMethodContext, message: object) -> None:
+    def serialize(self, ctx: _Context, message: object) -> None:
         """The document is the engine's reply, whatever happened."""
         del message
         error = ctx.out_error
@@ -116,7 +132,7 @@ class _EngineProtocol(Soap11):  # type: ignore[misc]  # Spyne has no types
             cause = error.error if isinstance(error, _Refusal) else error
             ctx.out_document = self._edge.endpoint.refuse(ctx.udc, cause)
 
-    def create_out_string(self, ctx: WsgiMethodContext, charset: str | None = None) -> None:
+    def create_out_string(self, ctx: _Context, charset: str | None = None) -> None:
         """The engine writes its own bytes."""
         del charset
         ctx.out_string = [ctx.out_document.body]
@@ -135,17 +151,16 @@ class _SpyneApp(WsgiApplication):  # type: ignore[misc]  # Spyne has no types
         return self._edge.respond(req_env, start_response, self._dispatch)
 
     def _dispatch(self, exchange: InboundExchange) -> Reply:
-        first = WsgiMethodContext(self, _ENVIRON, self.app.out_protocol.mime_type)
-        first.udc = exchange
-        context, *_ = self.generate_contexts(first)
+        context = _Context(self, _Context.SERVER)
+        context.udc = exchange
         try:
+            self.generate_contexts(context)
             if context.in_error is None:
                 self.get_in_object(context)
                 self.get_out_object(context)
             self.get_out_string(context)
             reply: Reply = context.out_document
         finally:
-            # Contexts refer to each other in circles: without this, messages would live on until the next collection.
-            vars(context).clear()
-            vars(first).clear()
+            # A context and its parts refer to each other: without this, messages would live until the next collection.
+            context.__dict__.clear()
         return reply

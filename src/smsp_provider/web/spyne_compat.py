@@ -17,10 +17,10 @@ __all__ = [
     "AnyXml",
     "Application",
     "Fault",
+    "MethodContext",
     "ServiceBase",
     "Soap11",
     "WsgiApplication",
-    "WsgiMethodContext",
     "const",
     "rpc",
 ]
@@ -34,9 +34,9 @@ for _name, _module in {
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ImportWarning)
-    from spyne import AnyXml, Application, ServiceBase, const, rpc
+    from spyne import AnyXml, Application, MethodContext, ServiceBase, const, rpc
     from spyne.model.fault import Fault
     from spyne.protocol.soap import Soap11
-    from spyne.server.wsgi import WsgiApplication, WsgiMethodContext
+    from spyne.server.wsgi import WsgiApplication
 
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "spyne.util.six"]
