@@ -58,8 +58,8 @@ class RequestFacts(Masked):
     its TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and ``tracking_id`` are
     as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's. ``audit_ids`` are all
     ids of the audit identity, known kinds or not. ``signed`` tells that a signature was there, ``signer`` is the
-    SHA-256 of the certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen before,
-    ``decoded`` of a payload in base64 or gzip.
+    SHA-256 of the certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen
+    before, ``decoded`` of a payload in base64 or gzip.
     """
 
     address: str
