@@ -109,6 +109,7 @@ SERVICES: Final = MappingProxyType(
 )
 """Every service's row."""
 
+_ALL: Final = frozenset(SERVICES)
 _BY_ACTION: Final = MappingProxyType({entry.action: entry.service for entry in SERVICES.values()})
 
 
@@ -130,7 +131,7 @@ class ServicePaths:
     def services_at(self, path: str) -> frozenset[Service]:
         """What a path serves; nothing for one that does not exist (404)."""
         if path in self.shared:
-            return frozenset(SERVICES)
+            return _ALL
         if self.prefix is None or not path.startswith(self.prefix):
             return frozenset()
         operation = path[len(self.prefix) :]

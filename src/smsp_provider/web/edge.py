@@ -39,6 +39,7 @@ _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _TEXT: Final = "text/plain; charset=utf-8"
 _XML: Final = "text/xml; charset=utf-8"
 _MAX_QUERY: Final = 500
+_STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
@@ -94,14 +95,13 @@ class Edge(Generic[R]):
             reply = self._answer(environ, method, dispatch)
         except Exception as crash:  # noqa: BLE001 - the last resort: an adapter or a document broke
             reply = self._crashed(environ, crash)
-        status = HTTPStatus(reply.status)
         headers = [
             ("Content-Type", reply.content_type),
             ("Content-Length", str(len(reply.body))),
             ("Cache-Control", "no-store"),
             *reply.headers,
         ]
-        start_response(f"{status.value} {status.phrase}", headers)
+        start_response(_STATUS_LINES[reply.status], headers)
         return [] if method == "HEAD" else [reply.body]
 
     def _answer(self, environ: Environ, method: str, dispatch: Callable[[InboundExchange], Reply]) -> Reply:
@@ -141,13 +141,14 @@ class Edge(Generic[R]):
         content_type = str(environ.get("CONTENT_TYPE", ""))
         soap_action = environ.get("HTTP_SOAPACTION")
         body, refusal = b"", None
-        peer = Peer("", over_tls=is_secure(environ))
+        peer: Peer | None = None
         try:
             peer = peer_of(environ)
             body = self._body(environ)
             _check_media_type(content_type, body)
         except ToolkitFault as fault:
             refusal = fault
+        peer = peer or Peer("", over_tls=is_secure(environ))
         exchange = InboundExchange(
             body,
             path,
