@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import socket
 import ssl
 import time
@@ -280,6 +281,23 @@ def test_a_worker_that_cannot_begin_leaves_the_others_alone(tmp_path: Path, zoo:
         flag.unlink()
         until(lambda: len(server.pids()) == 2 and server.log().count("serves now") == 3, server.log)
         assert server.post()[0] == 200
+    finally:
+        server.stop()
+
+
+def test_a_hangup_hands_over_to_new_workers_while_requests_are_answered(tmp_path: Path, zoo: Zoo) -> None:
+    server = Server(tmp_path, zoo, workers=2, threads=8, answer_seconds=0.5)
+    try:
+        before = set(server.pids())
+        with ThreadPoolExecutor(6) as pool:
+            under_way = [pool.submit(server.post) for _ in range(6)]
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGHUP)
+            later = [pool.submit(server.post) for _ in range(6)]
+            assert [answer.result()[0] for answer in (*under_way, *later)] == [200] * 12
+        until(lambda: len(server.pids()) == 2 and not before & set(server.pids()), server.log)
+        assert server.post()[0] == 200
+        assert "log level is now" not in server.log()
     finally:
         server.stop()
 

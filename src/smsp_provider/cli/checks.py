@@ -3,75 +3,84 @@
 `config check` and `serve` ask the same questions, so that what passes the one starts with the other.
 """
 
+import grp
+import os
 import ssl
-import tomllib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from cryptography import x509
 from pydantic import ValidationError
 
+from smsp_provider.certificates.reading import read_certificates, reason_of
+from smsp_provider.certificates.revocation import check_lists, read_lists
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import refuse_irregular
-from smsp_provider.config.settings import Settings
-from smsp_provider.connectors.http import ClientTLS, client_context
-from smsp_provider.web.application import listeners, tls_files
-from smsp_provider.web.tls import server_context
+from smsp_provider.config.settings import HTTPSListener, Settings
+from smsp_provider.web.application import listeners
 from smsp_provider.wiring import build_policy
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 
-__all__ = ["check_files", "expiring_certificates"]
-
-_SOON: Final = timedelta(days=30)
+__all__ = ["check_files"]
 
 
 def check_files(settings: Settings) -> None:
     """Load everything once, as a start would.
 
     Raises:
-        UnusableConfiguration: the first thing that cannot be used; the text names the setting.
+        UnusableConfiguration: something cannot be used; the text names each such setting, all of them at once.
     """
-    https, spine = settings.server.https, settings.spine
-    _usable("server.https.bind, server.http", lambda: listeners(settings))
-    if https is not None:
-        _usable("server.https.certificate, server.https.key", lambda: _key_pair(https.certificate, https.key))
-        _usable("server.https.client_ca", lambda: _authorities(https.client_ca))
-        if https.crl is not None:
-            crl = https.crl
-            _usable("server.https.crl", lambda: _readable(crl))
-            # The rest has been loaded above: what is wrong now is wrong with the lists.
-            _usable("server.https.crl", lambda: server_context(tls_files(https)))
+    problems = [text for name, load in _loads(settings) if (text := _problem(name, load)) is not None]
+    if len(problems) == 1:
+        raise UnusableConfiguration(problems[0])
+    if problems:
+        raise UnusableConfiguration("\n  ".join([f"{len(problems)} settings cannot be used", *problems]))
+
+
+def _loads(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is loaded, by the settings that name it."""
+    server, spine = settings.server, settings.spine
+    yield "server.https.bind, server.http", lambda: listeners(settings)
+    if server.https is not None:
+        yield from _tls_loads("server.https", server.https, _key_pair)
+    if server.proxy is not None:
+        yield from _tls_loads("server.proxy", server.proxy, _key_of_nginx)
+        proxy = server.proxy
+        yield "server.proxy.socket", lambda: _place_for_socket(proxy.socket)
+        yield "server.proxy.socket_group", lambda: _known_group(proxy.socket_group)
     if spine.certificate is not None and spine.key is not None and spine.ca is not None:
         ca, pair = spine.ca, (spine.certificate, spine.key)
-        _usable("spine.ca", lambda: _authorities(ca))
-        _usable("spine.certificate, spine.key", lambda: _key_pair(*pair))
-        _usable("spine", lambda: client_context(ClientTLS(ca, *pair)))
-    _usable("audit.database", lambda: refuse_irregular(settings.audit.database))
-    _usable("schemas.directory", lambda: _schemas(settings.schemas.directory))
-    if settings.vocabulary is not None:
-        vocabulary = settings.vocabulary
-        _usable("vocabulary", lambda: refuse_irregular(vocabulary))
-    _usable("vocabulary, service.accepted_profiles", lambda: build_policy(settings))
+        yield "spine.ca", lambda: _authorities(ca)
+        yield "spine.certificate, spine.key", lambda: _key_pair(*pair)
+    yield "audit.database", lambda: refuse_irregular(settings.audit.database)
+    yield "schemas.directory", lambda: _schemas(settings.schemas.directory)
+    yield "vocabulary, service.accepted_profiles", lambda: _policy(settings)
 
 
-def _usable(name: str, load: Callable[[], object]) -> None:
+def _tls_loads(
+    section: str, listener: HTTPSListener, key_pair: Callable[[Path, Path], object]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    yield f"{section}.certificate, {section}.key", lambda: key_pair(listener.certificate, listener.key)
+    yield f"{section}.client_ca", lambda: _authorities(listener.client_ca)
+    if listener.crl is not None:
+        lists, authorities = listener.crl, listener.client_ca
+        yield f"{section}.crl", lambda: _revocation_lists(lists, authorities)
+
+
+def _problem(name: str, load: Callable[[], object]) -> str | None:
     try:
         load()
-    except ssl.SSLError as error:
-        reason = (error.reason or "no PEM certificate or key in it").lower().replace("_", " ")
-        raise UnusableConfiguration(f"{name}: {reason}") from None
-    except OSError as error:
-        raise UnusableConfiguration(f"{name}: {error.filename or 'the file'}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise UnusableConfiguration(f"{name}: {place + ': ' if place else ''}{first['msg']}") from None
+        return f"{name}: {place + ': ' if place else ''}{first['msg']}"
     except RecursionError:
-        raise UnusableConfiguration(f"{name}: a file is nested too deeply") from None
-    except (SchemaPackError, tomllib.TOMLDecodeError, ValueError) as error:
-        raise UnusableConfiguration(f"{name}: {error}") from None
+        return f"{name}: a file is nested too deeply"
+    except SchemaPackError as error:
+        return f"{name}: {error}"
+    except (OSError, ValueError) as error:
+        return f"{name}: {reason_of(error)}"
+    return None
 
 
 def _key_pair(certificate: Path, key: Path) -> None:
@@ -85,9 +94,47 @@ def _no_password() -> str:
     raise ValueError("the private key is encrypted, which is not supported")
 
 
+def _key_of_nginx(certificate: Path, key: Path) -> None:
+    """Root reads the key for nginx: where this user may not, there is nothing to compare."""
+    _readable(certificate)
+    read_certificates(certificate)
+    if os.access(key, os.R_OK) or not key.exists():
+        _key_pair(certificate, key)
+
+
 def _authorities(file: Path) -> None:
     _readable(file)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(file)
+
+
+def _revocation_lists(lists: Path, authorities: Path) -> None:
+    """A list that is missing or past its end would let nobody in."""
+    _readable(lists)
+    check_lists(read_lists(lists), read_certificates(authorities), datetime.now(UTC))
+
+
+def _place_for_socket(socket: Path) -> None:
+    if not os.access(socket.parent, os.W_OK | os.X_OK):
+        raise ValueError(f"{socket.parent}: no directory that this user can make a socket in")
+    if socket.exists() and not socket.is_socket():
+        raise ValueError(f"{socket}: something else is there")
+
+
+def _known_group(name: str) -> None:
+    if not name:
+        return
+    try:
+        group = grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ValueError("there is no such group") from None
+    if os.geteuid() != 0 and group not in {os.getegid(), *os.getgroups()}:
+        raise ValueError("this user does not belong to it, and cannot give it the socket")
+
+
+def _policy(settings: Settings) -> None:
+    if settings.vocabulary is not None:
+        refuse_irregular(settings.vocabulary)
+    build_policy(settings)
 
 
 def _schemas(directory: Path | None) -> None:
@@ -101,19 +148,3 @@ def _readable(file: Path) -> None:
     refuse_irregular(file)
     with file.open("rb"):
         pass
-
-
-def expiring_certificates(settings: Settings) -> Iterator[str]:
-    """A warning for every certificate that has run out or will within 30 days; call after :func:`check_files`."""
-    https, spine = settings.server.https, settings.spine
-    files = {
-        "server.https.certificate": None if https is None else https.certificate,
-        "spine.certificate": spine.certificate,
-    }
-    now = datetime.now(UTC)
-    for name, file in files.items():
-        if file is None:
-            continue
-        end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
-        if end < now + _SOON:
-            yield f"{name}: valid until {end:%d.%m.%Y %H:%M} UTC" + (" (expired)" if end < now else "")

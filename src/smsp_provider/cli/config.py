@@ -1,11 +1,13 @@
 """``smsp config``: look at the configuration without starting anything."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from smsp_provider.cli.checks import check_files, expiring_certificates
+from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.config_origin import effective_values, print_warnings, read_settings
+from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.policies import policies_in_force
 
@@ -44,6 +46,6 @@ def check(file: Path) -> None:
     )
     print_warnings(settings)
     check_files(settings)
-    for warning in expiring_certificates(settings):
+    for warning in attention(settings, datetime.now(UTC)):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"\n{file}: usable, environment {settings.environment.value}")

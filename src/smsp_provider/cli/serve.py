@@ -7,7 +7,8 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,11 @@ import click
 
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.addresses import host_port
-from smsp_provider.cli.checks import check_files, expiring_certificates
+from smsp_provider.cli.certificate_watch import CertificateWatch
+from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.config_origin import print_warnings, read_settings
-from smsp_provider.cli.exit_codes import CannotStart, ExitCode
+from smsp_provider.cli.endpoint_files import attention
+from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
@@ -47,12 +50,13 @@ def serve(file: Path) -> int:
 
     Operator events go to standard output, one JSON object a line.
     SIGUSR1 switches the log level between the configured one and debug.
+    SIGHUP hands over to new workers, which read all files that the settings name; the settings themselves stay.
     One provider for each audit trail: a second one on the same file is refused.
     """
     settings = read_settings(file)
     print_warnings(settings)
     check_files(settings)
-    for warning in expiring_certificates(settings):
+    for warning in attention(settings, SystemClock().now()):
         click.echo(f"warning: {warning}", err=True)
     return run_provider(settings)
 
@@ -65,18 +69,19 @@ def run_provider(settings: Settings) -> ExitCode:
     """
     signals = StopSignals()
     children: list[Child] = []
-    # Before there is anybody to pass it on to, so that it never has its default meaning, which is death.
-    signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children))
+    # Before there is anybody to pass them on to, so that they never have their default meaning, which is death.
+    signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children, signal.SIGUSR1))
+    reload_asked = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     wanted = listeners(settings)
-    for name, listener in wanted.items():
-        _check_address(name, listener)
+    _check_addresses(wanted)
     lock = _take_lock(settings.audit.database)
     try:
         audit_inode = _open_audit(settings)
         for name, listener in wanted.items():
             children.append(_start(name, listener, settings, audit_inode))
-            click.echo(f"smsp: serving on {name}://{listener.bind}", err=True)
-        ended = _watch(children, signals)
+            click.echo(f"smsp: serving on {_shown(name, listener)}", err=True)
+        ended = _watch(children, signals, _Upkeep(settings, children, reload_asked))
         orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
     finally:
         os.close(lock)
@@ -88,13 +93,29 @@ def run_provider(settings: Settings) -> ExitCode:
     return ExitCode.OK
 
 
-def _check_address(name: str, listener: Listener) -> None:
-    # gunicorn would try again for seconds and then end without a word to the operator.
-    address = host_port.convert(listener.bind, None, None)
-    try:
-        address.listen_for_a_moment()
-    except OSError as error:
-        raise CannotStart(f"server.{name}: cannot listen on {address}: {error.strerror or error}") from None
+def _shown(name: str, listener: Listener) -> str:
+    return listener.bind if listener.socket is not None else f"{name}://{listener.bind}"
+
+
+def _check_addresses(wanted: Mapping[str, Listener]) -> None:
+    """Find out about every address that is taken before anything is started.
+
+    gunicorn would try again for seconds and then end without a word to the operator.
+
+    Raises:
+        CannotStart: with one line for each.
+    """
+    problems = []
+    for name, listener in wanted.items():
+        # A unix socket that is left over, or another provider's, is replaced: the lock keeps other providers away.
+        if listener.socket is None:
+            address = host_port.convert(listener.bind, None, None)
+            try:
+                address.listen_for_a_moment()
+            except OSError as error:
+                problems.append(f"server.{name}: cannot listen on {address}: {error.strerror or error}")
+    if problems:
+        raise CannotStart("\n  ".join(problems))
 
 
 def _take_lock(database: Path) -> int:
@@ -158,15 +179,45 @@ def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) 
     return start_child(name, work)
 
 
-def _watch(children: Sequence[Child], signals: StopSignals) -> Child | None:
+class _Upkeep:
+    """What the watching process does meanwhile: reloads that were asked for, and a look at the certificates."""
+
+    def __init__(self, settings: Settings, children: Sequence[Child], reload_asked: threading.Event) -> None:
+        self._settings = settings
+        self._children = children
+        self._reload_asked = reload_asked
+        level = LogLevel(Level[settings.log.level.upper()])
+        self._observer = LogObserver(sys.stdout.buffer, level, SystemClock())
+        self._watch = CertificateWatch(lambda now: attention(settings, now), self._observer, SystemClock())
+
+    def attend(self) -> None:
+        self._watch.look()
+        if self._reload_asked.is_set():
+            self._reload_asked.clear()
+            self._reload()
+
+    def _reload(self) -> None:
+        """New workers read everything anew: they are only asked for when everything can be read."""
+        try:
+            check_files(self._settings)
+        except UnusableConfiguration as error:
+            self._observer.note(Level.ERROR, "No reload: the files cannot be used; the old workers stay.")
+            click.echo(f"smsp: no reload: {error.format_message()}", err=True)
+            return
+        self._observer.note(Level.INFO, "Handing over to new workers.")
+        _pass_on(self._children, signal.SIGHUP)
+
+
+def _watch(children: Sequence[Child], signals: StopSignals, upkeep: _Upkeep) -> Child | None:
     """Wait until a stop is asked for (None) or a child has ended by itself."""
     while not signals.wait(_WATCH_SECONDS):
         for child in children:
             if child.ended():
                 return child
+        upkeep.attend()
     return None
 
 
-def _pass_on(children: Sequence[Child]) -> None:
+def _pass_on(children: Sequence[Child], number: signal.Signals) -> None:
     for child in children:
-        child.send(signal.SIGUSR1)
+        child.send(number)

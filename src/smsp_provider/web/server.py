@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 from smsp_provider.audit.operator_events import Alert, AlertKind
@@ -196,6 +197,21 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> WSGIApplication:
         return self._make_app()
+
+    def run(self) -> None:
+        _Master(self).run()
+
+
+class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's master with another meaning of SIGHUP: there is no configuration of gunicorn's to read again."""
+
+    def handle_hup(self) -> None:
+        """Hand over to new workers: the old ones finish the requests that they have."""
+        self.log.info("Handing over to new workers.")
+        for _ in range(self.num_workers):
+            self.spawn_worker()
+        # Ends the oldest, so that as many are left as there should be.
+        self.manage_workers()
 
 
 def _after_worker(supervision: Supervision) -> Callable[[object, object], None]:
