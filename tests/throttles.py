@@ -1,10 +1,11 @@
 """A shared throttle for tests, and a clock that stands still until it is told to go on."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from smsp_provider.engine.admission import Turn
+from smsp_provider.engine.admission import Leave, Turn
 from smsp_provider.engine.admission_rate import Pace
 from smsp_provider.engine.breaker import BreakerPolicy
 from smsp_provider.engine.ports import Clock, Deadline
@@ -12,7 +13,17 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.throttle_turns import ThrottlePolicy
 
-__all__ = ["StandingClock", "throttle_at", "turn"]
+__all__ = ["StandingClock", "free_leave", "throttle_at", "turn"]
+
+
+class _FreeLeave:
+    def query(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def free_leave() -> Leave:
+    """Every query may go at once."""
+    return _FreeLeave()
 
 
 class StandingClock:

@@ -13,6 +13,7 @@ from pathlib import Path
 from smsp_provider import __version__
 from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
+from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, SpineSettings
 from smsp_provider.config.vocabulary import load_vocabulary
 from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
@@ -20,6 +21,7 @@ from smsp_provider.connectors.http import ClientTLS, SpineTransport, TransportLi
 from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
+from smsp_provider.engine.admission import Admission
 from smsp_provider.engine.pipeline import Pipeline
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, SpineConnector
@@ -34,6 +36,7 @@ from smsp_provider.storage.client_registry import ClientStore
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
 from smsp_provider.storage.daily_notices import DailyNotices
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
+from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.xmlcore.resources import config_file
@@ -46,6 +49,7 @@ __all__ = [
     "build_policy",
     "build_provider",
     "build_registry",
+    "build_throttle",
     "service_paths",
     "shared_asids",
     "start_record",
@@ -131,6 +135,13 @@ def build_registry(settings: Settings, clock: Clock, observer: Observer) -> Clie
     )
 
 
+def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
+    """The limits towards clients and Spine that the workers of this host keep together; nothing is opened yet."""
+    workers, threads = settings.server.workers, settings.server.threads
+    policy = throttle_policy(settings.throttle, settings.breaker, workers=workers, threads=threads)
+    return SharedThrottle(settings.audit.database.with_name("throttle.table"), policy, clock)
+
+
 def build_provider(
     settings: Settings,
     *,
@@ -155,16 +166,18 @@ def build_provider(
     audit = build_audit(settings, clock)
     if observer is None:
         observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
+    throttle = build_throttle(settings, clock)
     replay_file = settings.audit.database.with_name("replay.table")
     pipeline = Pipeline(
         policy=build_policy(settings),
         schemas=schemas,
-        connector=connector or _spine_connector(settings.spine, clock, ids),
+        connector=connector or _spine_connector(settings.spine, clock, ids, throttle),
         audit=audit,
         observer=observer,
         replay=MappedReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
         clock=clock,
         ids=ids,
+        admission=throttle,
         registry=registry,
     )
     return Provider(pipeline, schemas, audit, observer)
@@ -208,7 +221,7 @@ def _profiles(configured: Mapping[str, tuple[str, ...]]) -> Mapping[Service, fro
     return {service: ids | further.get(service, frozenset()) for service, ids in DEFAULT_PROFILES.items()}
 
 
-def _spine_connector(spine: SpineSettings, clock: Clock, ids: IdSource) -> HL7v3Connector:
+def _spine_connector(spine: SpineSettings, clock: Clock, ids: IdSource, admission: Admission) -> HL7v3Connector:
     context = None
     if spine.ca is not None and spine.certificate is not None and spine.key is not None:
         context = client_context(ClientTLS(spine.ca, spine.certificate, spine.key))
@@ -217,4 +230,6 @@ def _spine_connector(spine: SpineSettings, clock: Clock, ids: IdSource) -> HL7v3
     transports = {url: SpineTransport(url, clock, context, limits, slots) for url in spine.urls()}
     settings = HL7v3Settings(ASID(spine.pds_asid), spine.own_address or None)
     elsewhere = {interaction: transports[url] for interaction, url in spine.endpoints.items()}
-    return HL7v3Connector(settings, transports[spine.endpoint], clock, ids, time.sleep, elsewhere)
+    return HL7v3Connector(
+        settings, transports[spine.endpoint], clock, ids, time.sleep, elsewhere, admission.admit_repeat
+    )

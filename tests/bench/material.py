@@ -21,6 +21,7 @@ from smsp_provider.config.settings import (
     Server,
     Settings,
     SpineSettings,
+    ThrottleSettings,
 )
 from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
 from smsp_provider.domain.hl7_date import HL7Date
@@ -152,6 +153,8 @@ def settings(
         spine=spine or spine_settings("http://127.0.0.1/unused"),
         audit=AuditSettings(database=state / "audit.db", synchronous=synchronous),
         clients=ClientSettings(policy=ClientPolicy.ANY),
+        # All that there is to throttling is done and paid for; only nobody ever reaches a limit.
+        throttle=ThrottleSettings(rate_per_second=100_000, burst=100_000, max_in_flight=2 * threads - 1),
         log=LogSettings(level="error"),
     )
 

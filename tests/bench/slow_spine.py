@@ -12,7 +12,7 @@ __all__ = ["slow_spine"]
 
 _DELAY = 0.25
 _WORKERS = 2
-_THREADS = 64
+_THREADS = 96
 _IN_FLIGHT = (50, 100)
 
 

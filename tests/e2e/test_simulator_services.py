@@ -30,6 +30,7 @@ from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.pki import make_pki
 from smsp_provider.simulator.population import Ask, Scenario, load_population, patients, scenarios
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
+from throttles import free_leave
 
 VOCABULARY, CODE_MAP = load_vocabulary(Path(__file__).parents[2] / "config" / "vocabulary.toml")
 PATIENCE, LITTLE_PATIENCE = 10.0, 0.4
@@ -81,7 +82,7 @@ class Provider:
         try:
             request = check_fields(service, fields, today)
             policy = Policy(CODE_MAP, today)
-            return inquire(request, policy, self.connector, sender, deadline, lambda: None, Inquiry())
+            return inquire(request, policy, self.connector, sender, deadline, free_leave(), lambda: None, Inquiry())
         except Exception as failure:  # noqa: BLE001 - as the pipeline does once the payload is understood
             disposition = dispose(failure)
             assert disposition.code is not None

@@ -29,6 +29,7 @@ from smsp_provider.audit.events import Closure, Ending, Intent
 from smsp_provider.audit.trail import Entry
 from smsp_provider.config.settings import (
     AuditSettings,
+    BreakerSettings,
     ClientPolicy,
     ClientSettings,
     Environment,
@@ -39,6 +40,7 @@ from smsp_provider.config.settings import (
     ServiceSettings,
     Settings,
     SpineSettings,
+    ThrottleSettings,
 )
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange, Peer
@@ -355,6 +357,8 @@ def _make_provider(
     ids: IdSource | None = None,
     registry: ClientRegistry | None = None,
     security: Mapping[str, Any] | None = None,
+    throttle: Mapping[str, Any] | None = None,
+    breaker: Mapping[str, Any] | None = None,
 ) -> ProviderUnderTest:
     upstream = {
         "endpoint": spine.url,
@@ -373,6 +377,9 @@ def _make_provider(
         limits=Limits(**(limits or {})),
         service=ServiceSettings(**(service or {})),
         security=SecuritySettings(**(security or {})),
+        # The tests that want a breaker say so: here Spine fails on purpose all the time.
+        breaker=BreakerSettings(**(breaker or {"failures": 1_000_000})),
+        throttle=ThrottleSettings(**(throttle or {})),
         clients=ClientSettings(policy=ClientPolicy.ANY if registry is None else ClientPolicy.REGISTERED),
         log=LogSettings(level="debug"),
     )

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from itk_messages import Request
 from smsp_provider.config.settings import (
     AuditSettings,
+    BreakerSettings,
     ClientPolicy,
     ClientSettings,
     Environment,
@@ -32,6 +33,7 @@ from smsp_provider.config.settings import (
     Server,
     Settings,
     SpineSettings,
+    ThrottleSettings,
 )
 from smsp_provider.engine.exchange import InboundExchange, Peer
 from smsp_provider.wiring import build_provider
@@ -110,6 +112,9 @@ def _in_process(spine: str, state: Path, log: _Log) -> _Ask:
         audit=AuditSettings(database=state / "audit" / "audit.db", synchronous="NORMAL"),
         limits=Limits(request_seconds=DEADLINE_SECONDS),
         clients=ClientSettings(policy=ClientPolicy.ANY),
+        # Spine is broken on purpose, and is to be asked all the same.
+        throttle=ThrottleSettings(rate_per_second=100_000, burst=100_000),
+        breaker=BreakerSettings(failures=1_000_000),
         log=LogSettings(level="error"),
     )
     with redirect_stdout(io.TextIOWrapper(io.BufferedWriter(log, 1), write_through=True)) as shown:

@@ -250,7 +250,10 @@ def _served(state: Path, spine: str) -> Iterator[tuple[str, int]]:
         f'environment = "test"\nserver = {{ http = "{address}", workers = 2, threads = 16 }}\n'
         f'spine = {{ endpoint = "{spine}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
         f'audit = {{ database = "{state / "audit" / "audit.db"}", synchronous = "NORMAL" }}\n'
-        f"limits = {{ request_seconds = {DEADLINE_SECONDS} }}\n",
+        f"limits = {{ request_seconds = {DEADLINE_SECONDS} }}\n"
+        # Spine is broken on purpose, and is to be asked all the same.
+        "throttle = { rate_per_second = 100000, burst = 100000 }\nbreaker = { failures = 1000000 }\n"
+        'clients = { policy = "any" }\n',
         encoding="utf-8",
     )
     with _start("smsp_provider.cli", "serve", "--config", str(config), log=state / "log") as process:

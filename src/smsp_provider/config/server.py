@@ -84,7 +84,7 @@ class Server(Section):
     )
     https: HTTPSListener | None = Field(None, description="The mutual TLS listener; none when unset.")
     proxy: ProxyListener | None = Field(None, description="The listener behind nginx; none when unset.")
-    workers: int = Field(2, ge=1, le=1024, description="Worker processes of each listener.")
+    workers: int = Field(2, ge=1, le=64, description="Worker processes of each listener.")
     threads: int = Field(
         64, ge=1, le=4096, description="Threads of each worker: requests that can wait for Spine at once."
     )
@@ -99,10 +99,23 @@ class Server(Section):
         30, le=3600, description="How long a stopping worker may finish its requests."
     )
 
+    ops: str | None = Field(
+        None,
+        description="Address and port where a process of its own answers /healthz, /readyz and /metrics, in plain HTTP "
+        "and however busy the workers are; on loopback, or a network that only operators reach. None when unset.",
+    )
+
     @field_validator("http")
     @classmethod
     def _loopback_only(cls, value: str | None) -> str | None:
         return None if value is None else _loopback_address(value)
+
+    @field_validator("ops")
+    @classmethod
+    def _ops_with_a_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            split_bind(value)
+        return value
 
     @field_validator("public_url")
     @classmethod
@@ -116,7 +129,7 @@ class Server(Section):
 
     @model_validator(mode="after")
     def _addresses_of_their_own(self) -> Self:
-        named = {"http": self.http, "https": None if self.https is None else self.https.bind}
+        named = {"http": self.http, "ops": self.ops, "https": None if self.https is None else self.https.bind}
         if self.proxy is not None:
             named |= {"proxy": self.proxy.bind, "proxy.health": self.proxy.health}
         taken = [(name, *split_bind(bind)) for name, bind in named.items() if bind is not None]

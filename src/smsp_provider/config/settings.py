@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
 from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
 from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, relaxed_tls
 from smsp_provider.domain.clients import SignaturePolicy
@@ -21,6 +22,7 @@ from smsp_provider.spine.hl7v3.interactions import CROSS_CHECK_TRACE, RETRIEVAL,
 
 __all__ = [
     "AuditSettings",
+    "BreakerSettings",
     "ClientPolicy",
     "ClientSettings",
     "Environment",
@@ -36,6 +38,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "SpineSettings",
+    "ThrottleSettings",
     "load_settings",
 ]
 
@@ -285,6 +288,8 @@ class Settings(BaseSettings):
     spine: SpineSettings
     audit: AuditSettings
     limits: Limits = Limits()
+    throttle: ThrottleSettings = ThrottleSettings()
+    breaker: BreakerSettings = BreakerSettings()
     clients: ClientSettings = ClientSettings()
     security: SecuritySettings = SecuritySettings()
     schemas: SchemaSettings = SchemaSettings()
@@ -299,6 +304,15 @@ class Settings(BaseSettings):
             raise ValueError("server.http, server.https or server.proxy must be set")
         if self.security.username is UsernamePolicy.KNOWN_NAME and self.clients.policy is ClientPolicy.ANY:
             raise ValueError("security.username: known-name needs the names of registered clients (clients.policy)")
+        threads = self.server.workers * self.server.threads
+        if (
+            self.throttle.max_in_flight is not None
+            and self.throttle.max_in_flight * self.throttle.host_share >= threads
+        ):
+            raise ValueError(
+                f"throttle.max_in_flight: this host's part is not below its {threads} threads (workers times threads): "
+                "a slow Spine would take all of them, and nobody could be told to try again"
+            )
         if self.environment is Environment.LIVE:
             relaxed = {
                 "server.http": self.server.http is not None,

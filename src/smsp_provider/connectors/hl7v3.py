@@ -46,6 +46,7 @@ class HL7v3Connector:
 
     ``transport`` takes every query but those whose interaction (by its request's id) has a transport in ``elsewhere``:
     Spine registers an endpoint for each interaction, which need not be the same (pds-hl7v3.md, section 2).
+    ``may_repeat`` waits for leave to send a message once more, and tells whether there is any.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class HL7v3Connector:
         ids: IdSource,
         sleep: Callable[[float], None],
         elsewhere: Mapping[str, SpineTransport] | None = None,
+        may_repeat: Callable[[Deadline], bool] = lambda _: True,
     ) -> None:
         self._settings: Final = settings
         self._transport: Final = transport
@@ -63,6 +65,7 @@ class HL7v3Connector:
         self._clock: Final = clock
         self._ids: Final = ids
         self._sleep: Final = sleep
+        self._may_repeat: Final = may_repeat
 
     def can_ask(self, query: SpineQuery) -> bool:
         """Whether the query is a synchronous one; the advanced trace answers asynchronously, by ebXML."""
@@ -105,12 +108,12 @@ class HL7v3Connector:
             raise refused from None
 
     def _paused(self, deadline: Deadline) -> bool:
-        """Wait before another attempt; False, at once, where the deadline leaves no time for one."""
+        """Wait before another attempt, and for leave; False, at once, where the deadline leaves no time for one."""
         pause = self._settings.fault_pause_seconds
         if deadline.remaining(self._clock) <= pause:
             return False
         self._sleep(pause)
-        return True
+        return self._may_repeat(deadline)
 
     def _ask_once(self, query: SpineQuery, sender: SpineSender, deadline: Deadline, sent: list[str]) -> SpineAnswer:
         ids = MessageIds(f"uuid:{self._ids.new_uuid()}", self._ids.new_uuid())

@@ -45,4 +45,11 @@ class QueryNotBuilt(SpineFailure):
 
 
 class NoCapacity(SpineFailure):
-    """Our own connection pool is full; nothing was sent."""
+    """No leave, or no connection, to ask with; nothing was sent.
+
+    ``retry_after`` is how many whole seconds a caller should wait, where that is known.
+    """
+
+    def __init__(self, reason: str, retry_after: int | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after

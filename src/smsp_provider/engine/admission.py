@@ -15,17 +15,13 @@ from smsp_provider.domain.failures import NoCapacity
 from smsp_provider.domain.faults import ToolkitFault, try_again
 from smsp_provider.engine.ports import Deadline
 
-__all__ = ["Admission", "Busy", "Leave", "Turn", "is_attended"]
+__all__ = ["ANYBODY", "Admission", "Busy", "Leave", "Turn", "is_attended"]
 
 _ATTENDED: Final = frozenset({AccessMethod.ATTENDED, AccessMethod.SMARTCARD})
 
 
 class Busy(NoCapacity):
-    """Not now; nothing was sent. ``retry_after`` is how many whole seconds to wait before trying again."""
-
-    def __init__(self, reason: str, retry_after: int) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
+    """Not now: the limits towards clients and Spine leave no room."""
 
     def as_fault(self) -> ToolkitFault:
         """Fault 2100 with its Retry-After: what a caller is told who did not come as far as Spine."""
@@ -44,6 +40,10 @@ class Turn:
     client: str
     attended: bool
     deadline: Deadline
+
+
+ANYBODY: Final = "-"
+"""The name of all clients together where there is no registry; no registered one can have it."""
 
 
 def is_attended(method: AccessMethod, priority: PriorityClass) -> bool:

@@ -13,6 +13,7 @@ from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.requests import ByNumber, ServiceRequest
 from smsp_provider.domain.spine_answers import Acknowledgement, DetectedIssue, ExchangeIds
 from smsp_provider.domain.spine_queries import SpineQuery
+from smsp_provider.engine.admission import Leave
 from smsp_provider.engine.ports import Deadline, SpineConnector, SpineSender
 from smsp_provider.services.by_number import answer_by_number
 from smsp_provider.services.by_search import answer_by_search
@@ -41,11 +42,13 @@ def inquire(
     connector: SpineConnector,
     sender: SpineSender,
     deadline: Deadline,
+    leave: Leave,
     before_first_query: Callable[[], None],
     inquiry: Inquiry,
 ) -> Outcome:
     """Answer a request by asking Spine, and have the gate judge the outcome.
 
+    Each query waits for its turn by ``leave``, the first one before there is an intent: who gets no turn asks nothing.
     ``before_first_query`` puts the intent on record and raises when it cannot.
 
     Raises:
@@ -59,7 +62,7 @@ def inquire(
     try:
         query = next(procedure)
         while True:
-            answer = _ask(query, connector, sender, deadline, before_first_query, inquiry)
+            answer = _ask(query, connector, sender, deadline, leave, before_first_query, inquiry)
             steps.append(Step(query, answer))
             query = procedure.send(answer)
     except StopIteration as end:
@@ -80,16 +83,18 @@ def _ask(
     connector: SpineConnector,
     sender: SpineSender,
     deadline: Deadline,
+    leave: Leave,
     before_first_query: Callable[[], None],
     inquiry: Inquiry,
 ) -> AdmittedAnswer:
     if not connector.can_ask(query):
         raise QueryNotBuilt(f"the connector has no way to ask a {type(query).__name__}")
-    if not inquiry.asked:
-        before_first_query()
-        inquiry.asked = True
     try:
-        answer = connector.ask(query, sender, deadline)
+        with leave.query():
+            if not inquiry.asked:
+                before_first_query()
+                inquiry.asked = True
+            answer = connector.ask(query, sender, deadline)
     except SpineFailure as failure:
         if failure.exchange is not None:
             inquiry.exchanges.append(failure.exchange)

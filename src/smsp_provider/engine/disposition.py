@@ -26,11 +26,15 @@ __all__ = ["Disposition", "dispose"]
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """How a failure ends: ``code`` None means fault 2100. ``alert`` names the alert to raise, where one is due."""
+    """How a failure ends: ``code`` None means fault 2100, with its Retry-After.
+
+    ``alert`` names the alert to raise, where one is due.
+    """
 
     code: ResponseCode | None
     reason: str
     alert: AlertKind | None = None
+    retry_after: int | None = None
 
 
 def dispose(failure: Exception) -> Disposition:
@@ -43,7 +47,7 @@ def dispose(failure: Exception) -> Disposition:
         case GateRefusal():
             found = Disposition(ResponseCode.ANSWER_UNUSABLE, str(failure), alert=AlertKind.GATE_REFUSED)
         case NoCapacity():
-            found = Disposition(None, failure.reason)
+            found = Disposition(None, failure.reason, retry_after=failure.retry_after)
         case Refused() if is_retryable(failure.codes):
             found = Disposition(ResponseCode.SPINE_UNREACHABLE, failure.reason)
         case Refused():

@@ -24,7 +24,11 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class InboundExchange(Masked):
-    """A POST, nothing of it parsed yet. ``url`` is this endpoint as the caller addressed it (for faultactor)."""
+    """A POST, nothing of it parsed yet. ``url`` is this endpoint as the caller addressed it (for faultactor).
+
+    ``waits_since`` is when the request was there to be read, on the monotonic clock, where the server tells: it may
+    have waited for a thread since then.
+    """
 
     body: bytes
     path: str
@@ -32,6 +36,7 @@ class InboundExchange(Masked):
     peer: Peer
     content_type: str = ""
     soap_action: str | None = None
+    waits_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -4,7 +4,7 @@ Business outcomes are response codes, technical errors are SOAP faults (SMSP-ERR
 durable in the audit trail, the answer is fault 2100 and carries nothing of a patient (anchors.md decision 5).
 """
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from smsp_provider.audit.events import Ending, EndingKind, FaultFacts, Intent, PatientFacts, RequestFacts, Source
 from smsp_provider.audit.operator_events import Alert, AlertKind, InputRefused, Observer, RequestAnswered
 from smsp_provider.audit.trail import AuditTrail, AuditUnavailable
+from smsp_provider.domain.access import RegisteredClient
 from smsp_provider.domain.audit_identity import AuthorRefused
 from smsp_provider.domain.faults import ErrorCode, ToolkitFault, provider_failure, try_again
 from smsp_provider.domain.gate import GateRefusal, Outgoing, check_outgoing
@@ -20,6 +21,7 @@ from smsp_provider.domain.identifiers import is_uuid
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.requests import InputInvalid, ServiceRequest
 from smsp_provider.domain.response_codes import ResponseCode
+from smsp_provider.engine.admission import Admission, Busy, Turn
 from smsp_provider.engine.asking import Inquiry, inquire
 from smsp_provider.engine.disposition import Disposition, dispose
 from smsp_provider.engine.entrance import Entrance
@@ -78,6 +80,7 @@ class Pipeline:
         replay: ReplayMemory,
         clock: Clock,
         ids: IdSource,
+        admission: Admission,
         registry: ClientRegistry | None = None,
     ) -> None:
         self._policy: Final = policy
@@ -89,6 +92,7 @@ class Pipeline:
         self._replay: Final = replay
         self._clock: Final = clock
         self._ids: Final = ids
+        self._admission: Final = admission
 
     def receive(self, exchange: InboundExchange) -> Received:
         """Read envelope and addressing, and find the service.
@@ -101,11 +105,23 @@ class Pipeline:
             self._policy,
             exchange_id=self._ids.new_uuid(),
             arrived=self._clock.now(),
-            started=self._clock.monotonic(),
+            started=self._clock.monotonic() if exchange.waits_since is None else exchange.waits_since,
         )
 
     def answer(self, received: Received) -> Reply:
         """Answer a received request; every ending is audited, and nothing is raised."""
+        with ExitStack() as under_way:
+            return self._answer(received, under_way)
+
+    def _answer(self, received: Received, under_way: ExitStack) -> Reply:
+        """``under_way`` counts the request among those of its client until it has ended."""
+
+        def admit(client: RegisteredClient) -> None:
+            try:
+                under_way.enter_context(self._admission.admit_request(client.client.name, client.client.limits))
+            except Busy as busy:
+                raise busy.as_fault() from None
+
         today = HL7Date.of(received.arrived.astimezone(_LONDON).date())
         try:
             understood = understand(
@@ -114,6 +130,7 @@ class Pipeline:
                 self._entrance,
                 self._schemas,
                 today,
+                admit,
                 lambda caller: self._is_repeat(received, caller),
             )
         except Stopped as stopped:
@@ -185,16 +202,19 @@ class Pipeline:
                 )
             )
 
+        deadline = Deadline(received.started + self._policy.request_seconds)
         try:
-            outcome = inquire(
-                understood.request,
-                Policy(self._policy.code_map, today, self._policy.confirm_trace),
-                self._connector,
-                understood.sender,
-                Deadline(received.started + self._policy.request_seconds),
-                before_first_query,
-                exchange.inquiry,
-            )
+            with self._admission.admit_inquiry(Turn(understood.client, understood.attended, deadline)) as leave:
+                outcome = inquire(
+                    understood.request,
+                    Policy(self._policy.code_map, today, self._policy.confirm_trace),
+                    self._connector,
+                    understood.sender,
+                    deadline,
+                    leave,
+                    before_first_query,
+                    exchange.inquiry,
+                )
         except AuditUnavailable:
             raise
         except Exception as failure:  # noqa: BLE001 - the payload is understood: SMSP-9999 unless the table knows it
@@ -205,7 +225,7 @@ class Pipeline:
         self, received: Received, exchange: _Exchange, request: ServiceRequest | None, disposition: Disposition
     ) -> Reply:
         if disposition.code is None:
-            fault = try_again("The service is busy, try again later", rule="SMSP-PERF-001")
+            fault = Busy(disposition.reason, disposition.retry_after).as_fault()
             return self._end_with_fault(exchange, fault, EndingKind.FAULT, disposition.reason)
         if disposition.alert is not None:
             self._alert(disposition.alert, exchange, disposition.reason)

@@ -1,8 +1,8 @@
 """From bytes to a request that can be asked: the ordered list of stages, each typed in, typed out.
 
-envelope, mustUnderstand, addressing, service | client, security, repeats, distribution envelope, payload schema, field
-rules, access method, organisation. The bar is where a dispatcher may route. A stage returns what it learned or raises;
-what was learned before a stage raised travels with the exception, because the audit needs it.
+envelope, mustUnderstand, addressing, service | client and its limits, security, repeats, distribution envelope, payload
+schema, field rules, access method, organisation. The bar is where a dispatcher may route. A stage returns what it
+learned or raises; what was learned before a stage raised travels with the exception, because the audit needs it.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,13 @@ from datetime import datetime
 from smsp_provider.audit.events import RequestFacts
 from smsp_provider.domain.access import RegisteredClient
 from smsp_provider.domain.audit_identity import Caller, organisation_in
+from smsp_provider.domain.clients import PriorityClass
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.requests import ByNumber, ServiceRequest, check_fields
 from smsp_provider.domain.service import Service
+from smsp_provider.engine.admission import ANYBODY, is_attended
 from smsp_provider.engine.entrance import Entrance
 from smsp_provider.engine.exchange import InboundExchange
 from smsp_provider.engine.policy import EnginePolicy
@@ -50,11 +52,13 @@ class Received(Masked):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Understood(Masked):
-    """A request that keeps every rule, and in whose name it goes to Spine."""
+    """A request that keeps every rule, in whose name it goes to Spine, and how it stands in the queue there."""
 
     facts: RequestFacts
     request: ServiceRequest
     sender: SpineSender
+    client: str
+    attended: bool
 
 
 class Stopped(Exception):
@@ -87,10 +91,12 @@ def understand(
     entrance: Entrance,
     schemas: Schemas,
     today: HL7Date,
+    admit: Callable[[RegisteredClient], None],
     is_repeat: Callable[[str], bool],
 ) -> Understood:
     """Take the request through the remaining stages. ``today`` is the current day in Europe/London.
 
+    ``admit`` counts the request among those of its client, or raises when it has as many as it may.
     ``is_repeat`` registers the MessageID under the caller's name it is given, and tells whether it was used before.
 
     Raises:
@@ -98,7 +104,7 @@ def understand(
     """
     learnt = _Learnt(received)
     try:
-        return _understand(received, policy, entrance, schemas, today, is_repeat, learnt)
+        return _understand(received, policy, entrance, schemas, today, admit, is_repeat, learnt)
     except Exception as cause:  # noqa: BLE001 - told apart by the pipeline; nothing is swallowed
         raise Stopped(learnt.facts(), cause) from None
 
@@ -152,11 +158,14 @@ def _understand(
     entrance: Entrance,
     schemas: Schemas,
     today: HL7Date,
+    admit: Callable[[RegisteredClient], None],
     is_repeat: Callable[[str], bool],
     learnt: _Learnt,
 ) -> Understood:
     peer, addressing = received.exchange.peer, received.addressing
     client = learnt.client = entrance.identify(peer, received.message, received.arrived)
+    if client is not None:
+        admit(client)
     learnt.security = entrance.check_security(peer, received.message, received.arrived, client)
     if client is not None:
         client.check_service(received.service)
@@ -170,4 +179,11 @@ def _understand(
     learnt.request = check_fields(received.service, fields, today)
     caller = learnt.distribution.require_caller()
     asid = (policy.organisations if client is None else client).asid_for(caller)
-    return Understood(learnt.facts(), learnt.request, SpineSender(asid, caller.author, caller.ods_code))
+    priority = PriorityClass.NORMAL if client is None else client.client.priority
+    return Understood(
+        learnt.facts(),
+        learnt.request,
+        SpineSender(asid, caller.author, caller.ods_code),
+        ANYBODY if client is None else client.client.name,
+        is_attended(caller.method, priority),
+    )

@@ -88,6 +88,8 @@ class Turns:
         if self._breaker.is_open(table.breaker(), now):
             raise Refused(Refusal.BREAKER)
         if not applicant.has_place:
+            if applicant.until <= now:
+                raise Refused(Refusal.LATE)
             in_flight, waiting = table.places(applicant.process)
             if in_flight + waiting >= self.policy.process_limit:
                 raise Refused(Refusal.THREADS)
@@ -155,8 +157,6 @@ class Turns:
         if not applicant.has_place and self._is_stalled(head, now):
             raise Refused(Refusal.STALLED, retry_after)
         until = min(now + self.policy.max_wait, applicant.until)
-        if until <= now:
-            raise Refused(Refusal.LATE, retry_after)
         tag = 0.0 if applicant.has_place else self._take_tag(table, head, applicant)
         head.arrivals += 1
         one = Waiting(-1, applicant.attended, applicant.has_place, tag, head.arrivals)

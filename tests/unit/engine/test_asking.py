@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -26,6 +27,7 @@ from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.domain.service import Service
 from smsp_provider.domain.spine_answers import Acknowledgement, ExchangeIds, Reference, SpineAnswer
 from smsp_provider.domain.spine_queries import CrossCheckTrace, Retrieval, SpineQuery
+from smsp_provider.engine.admission import Busy
 from smsp_provider.engine.asking import Inquiry, inquire
 from smsp_provider.engine.ports import Deadline, SpineSender
 from smsp_provider.services.procedure import Policy
@@ -45,6 +47,8 @@ class Scripted:
         self.able = able
         self.journal: list[str] = []
         self.queries: list[SpineQuery] = []
+        self.turns: list[str] = []
+        self.refusal: SpineFailure | None = None
 
     def can_ask(self, query: SpineQuery) -> bool:
         return self.able(query)
@@ -58,6 +62,18 @@ class Scripted:
             raise given
         return given
 
+    @contextmanager
+    def query(self) -> Iterator[None]:
+        self.turns.append("asks")
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            yield
+        except SpineFailure:
+            self.turns.append("failed")
+            raise
+        self.turns.append("answered")
+
     def close_idle(self) -> None:
         self.journal.append("close idle")
 
@@ -67,14 +83,16 @@ class Scripted:
 
 def ask(connector: Scripted, request: ServiceRequest = DETAILS) -> tuple[Outcome, Inquiry]:
     inquiry = Inquiry()
-    outcome = inquire(request, Policy(CODE_MAP, TODAY), connector, SENDER, DEADLINE, connector.intent, inquiry)
+    outcome = inquire(
+        request, Policy(CODE_MAP, TODAY), connector, SENDER, DEADLINE, connector, connector.intent, inquiry
+    )
     return outcome, inquiry
 
 
 def fail(connector: Scripted, kind: type[Exception], request: ServiceRequest = DETAILS) -> Inquiry:
     inquiry = Inquiry()
     with pytest.raises(kind):
-        inquire(request, Policy(CODE_MAP, TODAY), connector, SENDER, DEADLINE, connector.intent, inquiry)
+        inquire(request, Policy(CODE_MAP, TODAY), connector, SENDER, DEADLINE, connector, connector.intent, inquiry)
     return inquiry
 
 
@@ -87,6 +105,22 @@ def test_the_intent_is_on_record_once_before_the_first_query() -> None:
     assert inquiry.asked
 
 
+@pytest.mark.rule("SMSP-PERF-001")
+def test_each_query_waits_for_its_turn_and_the_end_of_each_is_told() -> None:
+    connector = Scripted(answer(record()), SentNoAnswer("cut"))
+    fail(connector, SentNoAnswer)
+    assert connector.turns == ["asks", "answered", "asks", "failed"]
+
+
+@pytest.mark.rule("SMSP-PERF-001")
+def test_who_gets_no_turn_asks_nothing_and_intends_nothing() -> None:
+    connector = Scripted(answer(record()))
+    connector.refusal = Busy("not now", 7)
+    inquiry = fail(connector, Busy)
+    assert connector.journal == []
+    assert not inquiry.asked
+
+
 def test_without_an_intent_on_record_no_query_leaves() -> None:
     class StoreDown(Exception):
         pass
@@ -96,7 +130,7 @@ def test_without_an_intent_on_record_no_query_leaves() -> None:
 
     connector, inquiry = Scripted(answer(record())), Inquiry()
     with pytest.raises(StoreDown):
-        inquire(DETAILS, Policy(CODE_MAP, TODAY), connector, SENDER, DEADLINE, broken, inquiry)
+        inquire(DETAILS, Policy(CODE_MAP, TODAY), connector, SENDER, DEADLINE, connector, broken, inquiry)
     assert connector.journal == []
     assert not inquiry.asked
 
