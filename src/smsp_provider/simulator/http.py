@@ -26,13 +26,14 @@ class HTTPProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """A whole request; header names in lower case."""
+    """A whole request; header names in lower case, ``query`` is what follows the question mark."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     keep_alive: bool
+    query: str = ""
 
 
 def read_request(stream: BufferedReader, send: Callable[[bytes], None]) -> HTTPRequest | None:
@@ -63,7 +64,8 @@ def read_request(stream: BufferedReader, send: Callable[[bytes], None]) -> HTTPR
         return None
     asked = headers.get("connection", "").lower()
     keep_alive = "close" not in asked and (version == "HTTP/1.1" or "keep-alive" in asked)
-    return HTTPRequest(method, path.partition("?")[0], headers, body, keep_alive)
+    path, _, query = path.partition("?")
+    return HTTPRequest(method, path, headers, body, keep_alive, query)
 
 
 def _head(stream: BufferedReader) -> bytes | None:

@@ -175,6 +175,17 @@ class PatientStore:
             ).fetchall()
         return [unpack(document) for _, document in rows]
 
+    def beginning_with(self, family: str) -> list[SpinePatient]:
+        """Records that had at any time a family name with this beginning, in order of number."""
+        with self._lock:
+            rows = self._connection.execute(
+                # No name has a character behind the last of Unicode.
+                "SELECT DISTINCT patient.nhs_number, document FROM name_key JOIN patient USING (nhs_number)"
+                " WHERE family >= ?1 AND family < ?1 || ?2 ORDER BY 1",
+                (fold(family), "\U0010ffff"),
+            ).fetchall()
+        return [unpack(document) for _, document in rows]
+
     def replaced_by(self, nhs_number: str) -> list[SpinePatient]:
         """The records that this one replaced directly, in order of number."""
         with self._lock:

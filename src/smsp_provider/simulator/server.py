@@ -18,6 +18,8 @@ from typing import Final, Self
 from smsp_provider.simulator.answers import MutateAnswer
 from smsp_provider.simulator.clock import SpineClock, utc_now
 from smsp_provider.simulator.faults import FaultPlan, InvalidFault
+from smsp_provider.simulator.fhir import FHIR_PATH, TOKEN_PATH, FHIRDoor
+from smsp_provider.simulator.fhir_token import Application, TokenDesk
 from smsp_provider.simulator.http import HTTPProblem, HTTPRequest, read_request, response
 from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.spine import Ending, Reply, Spine
@@ -66,6 +68,9 @@ class EmbeddedSpine:
     ``port`` 0 takes a free one. ``delay`` is a constant time in seconds before every answer. The fault plan
     (``faults``) and the hook (``spine.mutate_answer``) may be changed while it runs.
 
+    The same patients are at ``fhir_url`` over PDS FHIR: for anybody, or where an ``application`` is given, for it
+    alone, with tokens from the token endpoint beside it.
+
     Raises:
         OSError: the port is taken, or a certificate cannot be read.
     """
@@ -81,6 +86,7 @@ class EmbeddedSpine:
         faults: FaultPlan | None = None,
         clock: SpineClock = utc_now,
         mutate_answer: MutateAnswer | None = None,
+        application: Application | None = None,
     ) -> None:
         self._stopping = threading.Event()
         self.faults = FaultPlan() if faults is None else faults
@@ -94,6 +100,9 @@ class EmbeddedSpine:
         scheme = "http" if tls is None else "https"
         self.base_url = f"{scheme}://{shown}:{self.port}"
         self.url = self.base_url + PATHS[0]
+        desk = TokenDesk(application, self.base_url + TOKEN_PATH, clock) if application is not None else None
+        self.fhir = FHIRDoor(store, self.faults, clock, self._pause, desk)
+        self.fhir_url = self.base_url + FHIR_PATH
 
     @property
     def port(self) -> int:
@@ -175,7 +184,8 @@ class EmbeddedSpine:
         reply = self._reply(request)
         if reply.wait:
             self._pause(reply.wait)
-        written = response(reply.status, reply.content_type, reply.body, keep_alive=request.keep_alive)
+        extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
+        written = response(reply.status, reply.content_type, reply.body, keep_alive=request.keep_alive, extra=extra)
         if reply.ending in (Ending.RESET, Ending.CUT):
             if reply.ending is Ending.CUT:
                 connection.sendall(written[: len(written) - len(reply.body) // 2])
@@ -185,6 +195,10 @@ class EmbeddedSpine:
         return request.keep_alive
 
     def _reply(self, request: HTTPRequest) -> Reply:
+        if self.fhir.serves(request.path):
+            if self.delay:
+                self._pause(self.delay)
+            return self.fhir.answer(request)
         if request.path not in PATHS:
             return Reply(HTTPStatus.NOT_FOUND, "text/plain", b"Not Found\n")
         if request.method != "POST":
@@ -207,7 +221,7 @@ class EmbeddedSpine:
         elif request.method != "GET":
             status = HTTPStatus.METHOD_NOT_ALLOWED
         if status is HTTPStatus.OK:
-            shown = {"faults": self.faults.describe(), "calls": dict(self.spine.calls)}
+            shown = {"faults": self.faults.describe(), "calls": dict(self.spine.calls + self.fhir.calls)}
             content = json.dumps(shown).encode()
         return response(status, "application/json", content, keep_alive=request.keep_alive, extra=_NOT_REAL)
 

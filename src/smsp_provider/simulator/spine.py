@@ -19,11 +19,11 @@ from smsp_provider.simulator.reasons import errors
 from smsp_provider.simulator.trace import Finding, decide, names_number
 from smsp_provider.xmlcore.build import document
 
-__all__ = ["Ending", "Reply", "Spine"]
+__all__ = ["ENDINGS", "HTML_PAGE", "Ending", "Reply", "Spine", "damaged"]
 
 XML_TYPE: Final = "text/xml; charset=utf-8"
 
-_HTML: Final = (
+HTML_PAGE: Final = (
     b"<!DOCTYPE html>\n<html><head><title>Proxy</title></head>"
     b"<body><h1>The page cannot be shown</h1><p>The gateway has no answer for you.</p></body></html>\n"
 )
@@ -56,6 +56,7 @@ class Reply:
     body: bytes
     wait: float = 0.0
     ending: Ending = Ending.KEEP
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -139,13 +140,13 @@ class Spine:
         if kind is FaultKind.HTTP_STATUS:
             return Reply(fault.http_status, "text/plain; charset=utf-8", b"The embedded Spine was told to fail.\n")
         if kind is FaultKind.HTML:
-            return Reply(fault.http_status, "text/html; charset=utf-8", _HTML)
+            return Reply(fault.http_status, "text/html; charset=utf-8", HTML_PAGE)
         if kind is FaultKind.SOAP_FAULT:
             return Reply(500, XML_TYPE, write_soap_fault(fault.error_codes, "a fault was asked for"))
         if kind in _REFUSING:
             refused = replace(context, kind=_REFUSING[kind], reasons=errors(*fault.error_codes), record=None)
             return self._reply(refused)
-        return self._damaged(fault, self._reply(self._lie(fault, context)))
+        return damaged(fault, self._reply(self._lie(fault, context)))
 
     def _lie(self, fault: Fault, context: AnswerContext) -> AnswerContext:
         """The answer with something wrong in what it says, for the kinds that mean this."""
@@ -157,18 +158,6 @@ class Spine:
             other = SIMPLE_TRACE if context.interaction == RETRIEVAL.answer else RETRIEVAL
             return replace(context, interaction=other.answer)
         return context
-
-    @staticmethod
-    def _damaged(fault: Fault, good: Reply) -> Reply:
-        """The reply with something wrong in its bytes or its sending, for the kinds that mean this."""
-        kind = fault.kind
-        if kind is FaultKind.WRONG_CHARSET:
-            return replace(good, body=good.body.decode("utf-8").encode("utf-16"))
-        if kind is FaultKind.TRUNCATED_XML:
-            return replace(good, body=good.body[: len(good.body) // 2])
-        if kind is FaultKind.LATE:
-            return replace(good, wait=fault.seconds)
-        return replace(good, ending=_ENDINGS.get(kind, Ending.KEEP))
 
     def _of_another(self, fault: Fault, context: AnswerContext) -> AnswerContext:
         """The same answer about somebody else; unchanged where there is nobody else."""
@@ -182,7 +171,19 @@ class Spine:
         return replace(context, kind=AnswerKind.POSITIVE, record=seen, replaced=(), reasons=())
 
 
-_ENDINGS: Final = {
+def damaged(fault: Fault, good: Reply) -> Reply:
+    """The reply with something wrong in its bytes or its sending, for the kinds that mean this."""
+    kind = fault.kind
+    if kind is FaultKind.WRONG_CHARSET:
+        return replace(good, body=good.body.decode("utf-8").encode("utf-16"))
+    if kind is FaultKind.TRUNCATED_XML:
+        return replace(good, body=good.body[: len(good.body) // 2])
+    if kind is FaultKind.LATE:
+        return replace(good, wait=fault.seconds)
+    return replace(good, ending=ENDINGS.get(kind, Ending.KEEP))
+
+
+ENDINGS: Final = {
     FaultKind.DROP_AFTER_READING: Ending.RESET,
     # Met here only in a patient's record, where the call has been read: the nearest thing that can still be done.
     FaultKind.DROP_BEFORE_READING: Ending.RESET,
