@@ -507,6 +507,7 @@ class _BrokenIds(RandomIds):
     """Breaks at one call, with a message that quotes what it should not."""
 
     def __init__(self, at: int) -> None:
+        super().__init__()
         self._left = at
 
     def new_uuid(self) -> str:
