@@ -1,6 +1,7 @@
 import os
 import threading
 import uuid
+import warnings
 
 from smsp_provider.engine.system import RandomIds, SystemClock
 
@@ -23,7 +24,10 @@ def test_threads_and_forked_children_never_share_an_id() -> None:
     for thread in threads:
         thread.join(30)
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of threads, which a test runner may have.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.write(writing, "".join(ids.new_uuid() for _ in range(100)).encode())
         os._exit(0)

@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,7 +118,10 @@ def test_a_thread_that_holds_it_is_not_waited_for_without_end(path: Path) -> Non
 
 def _in_child(work: "Iterator[bool]") -> int:
     """Fork, run ``work`` to its first value in the child, and return the child's exit code: 0 for a true value."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of threads, which are what some of these tests are about.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         code = 1
         try:
