@@ -154,7 +154,7 @@ class HTTPTransport:
         self.url: Final = url
         self._host: Final = parts.hostname
         self._port: Final = parts.port
-        self._target: Final = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.target: Final = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         """Path and query of ``url``."""
         self._context: Final = context if parts.scheme == "https" else None
         self._clock: Final = clock
@@ -270,7 +270,7 @@ class SpineTransport(HTTPTransport):
             Refused: HTTP 3xx or 4xx.
             Unreadable: another status below 300, an encoded or an oversized body.
         """
-        return self.call("POST", self._target, headers, body, deadline)
+        return self.call("POST", self.target, headers, body, deadline)
 
     def _judge(self, status: int) -> None:
         if status != _OK and status < _MULTIPLE_CHOICES:

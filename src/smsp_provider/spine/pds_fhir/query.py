@@ -14,7 +14,7 @@ from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 
-__all__ = ["RETRIEVE", "SEARCH", "interaction_of", "organisation_header", "read_target", "search_target"]
+__all__ = ["RETRIEVE", "SEARCH", "interaction_of", "organisation_header", "request_target"]
 
 RETRIEVE: Final = "PDS FHIR retrieve"
 SEARCH: Final = "PDS FHIR search"
@@ -30,17 +30,18 @@ def interaction_of(query: SpineQuery) -> str:
     return RETRIEVE if isinstance(query, CrossCheckTrace | Retrieval) else SEARCH
 
 
-def read_target(base_path: str, query: CrossCheckTrace | Retrieval) -> str:
-    """The path of the one record under the number: PDS FHIR has no other question about a number."""
-    return f"{base_path}/Patient/{query.nhs_number.digits}"
-
-
-def search_target(base_path: str, query: SimpleTrace | AdvancedTrace) -> str:
-    """The path and query string of a search for one match.
+def request_target(base_path: str, query: SpineQuery) -> str:
+    """The path of the record under a number (PDS FHIR has no other question about one), or of a search for one match.
 
     Raises:
         QueryNotBuilt: a gender that FHIR has no word for.
     """
+    if isinstance(query, CrossCheckTrace | Retrieval):
+        return f"{base_path}/Patient/{query.nhs_number.digits}"
+    return f"{base_path}/Patient?{urlencode(_parameters(query), quote_via=quote, safe='')}"
+
+
+def _parameters(query: SimpleTrace | AdvancedTrace) -> list[tuple[str, str]]:
     if query.gender not in _GENDERS:
         raise QueryNotBuilt("the gender has no word in FHIR")
     parameters = [("family", _escaped(query.family))]
@@ -51,7 +52,7 @@ def search_target(base_path: str, query: SimpleTrace | AdvancedTrace) -> str:
     if query.postcode is not None:
         parameters.append(("address-postalcode", _escaped(query.postcode)))
     parameters.append(("_max-results", "1"))
-    return f"{base_path}/Patient?{urlencode(parameters, quote_via=quote, safe='')}"
+    return parameters
 
 
 def organisation_header(ods_code: ODSCode | None) -> str:
