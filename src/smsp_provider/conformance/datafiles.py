@@ -3,11 +3,17 @@
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 __all__ = ["data_tables", "data_text", "environment"]
+
+
+def data_path(name: str) -> Path:
+    """A file or folder of the package's ``data`` on disk: the package is never run from an archive."""
+    return Path(str(files("smsp_provider.conformance") / "data" / name))
 
 
 def data_text(name: str) -> str:

@@ -182,7 +182,7 @@ def _junit(run: Run) -> bytes:
 def failed_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """One line for each expectation that does not hold."""
     for finding in findings:
-        if not finding.holds:
+        if finding.holds is False:
             yield f"{finding.check}: {finding.says}; seen: {finding.reason}"
 
 

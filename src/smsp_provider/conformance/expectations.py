@@ -44,11 +44,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one expectation; ``reason`` says what was seen instead, and is empty where it holds."""
+    """What became of one expectation; ``reason`` says what was seen instead, and is empty where it holds.
+
+    ``holds`` None: it was not looked at, for the reason given.
+    """
 
     check: str
     says: str
-    holds: bool
+    holds: bool | None
     reason: str = ""
 
 
