@@ -1,0 +1,203 @@
+"""What every command of ``smsp client`` works with: the registry, and the audit trail that has each change first."""
+
+import os
+import pwd
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from smsp_provider.audit.events import Change
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
+from smsp_provider.config.settings import Settings
+from smsp_provider.domain.client_document import canonical_json, document_of
+from smsp_provider.domain.clients import Client
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.client_database import RegistryBroken
+from smsp_provider.storage.client_form import RegistryNotReady, prepare
+from smsp_provider.storage.client_registry import (
+    ClientChange,
+    ClientConflict,
+    ClientStore,
+    Mark,
+    RegistryChanged,
+    RegistryState,
+)
+from smsp_provider.storage.client_rows import BrokenClient
+from smsp_provider.wiring import build_audit, build_client_store
+
+__all__ = ["ClientSession", "Planned", "open_session", "prepare_registry"]
+
+_ATTEMPTS: Final = 5
+
+Planned = Callable[[RegistryState], Sequence[ClientChange]]
+"""What to change in a registry as it is: asked again when somebody else was faster."""
+
+
+def prepare_registry(settings: Settings) -> bool:
+    """Make the registry or bring it to the form of this version; returns whether there was anything to do.
+
+    Raises:
+        CannotStart: it cannot be made or changed.
+    """
+    with _readable(settings):
+        store = build_client_store(settings, SystemClock())
+        try:
+            _refuse_another_user(store.database.file)
+            return prepare(store.database)
+        finally:
+            store.database.close()
+
+
+@contextmanager
+def open_session(config: Path) -> Iterator["ClientSession"]:
+    """The registry that a configuration names.
+
+    Raises:
+        UnusableConfiguration: the configuration, or what is asked for, is wrong.
+        CannotStart: the registry or the audit trail cannot be used.
+    """
+    settings = read_settings(config)
+    with _readable(settings):
+        session = ClientSession(settings, build_client_store(settings, SystemClock()))
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+class ClientSession:
+    """One command's part: reads the registry, and changes it with a record of each change."""
+
+    def __init__(self, settings: Settings, store: ClientStore) -> None:
+        self.settings: Final = settings
+        self._store: Final = store
+        self._clock: Final = SystemClock()
+        self._audit: Final = build_audit(settings, self._clock)
+        self._recorded = 0
+
+    def close(self) -> None:
+        """End this process's part in registry and trail."""
+        self._audit.close_session()
+        self._store.database.close()
+
+    def state(self) -> RegistryState:
+        """The registry as it is.
+
+        Raises:
+            RegistryBroken: it cannot be read, or there is none.
+        """
+        return self._store.read()
+
+    def client(self, name: str, state: RegistryState | None = None) -> Client:
+        """One client.
+
+        Raises:
+            UnusableConfiguration: there is none of this name, or none that can be read.
+            RegistryBroken: the registry cannot be read.
+        """
+        found = (state or self.state()).clients.get(name)
+        if found is None:
+            raise UnusableConfiguration(f"there is no client {name}")
+        if isinstance(found, BrokenClient):
+            raise UnusableConfiguration(
+                f"client {name}: what the registry holds of it is no registration, so it is refused;"
+                " remove it, or import it anew"
+            )
+        return found
+
+    def change(self, planned: Planned, *, based_on: Mark | None = None) -> Sequence[ClientChange]:
+        """Make the changes, all or none, each on record first; returns those that were made.
+
+        ``based_on`` makes them only where nothing was changed since that state: an operator agreed to just these.
+
+        Raises:
+            UnusableConfiguration: they cannot be made together with what is registered.
+            RegistryBroken, AuditUnavailable: nothing was changed, or the text says that nobody knows.
+        """
+        _refuse_another_user(self.settings.audit.database)
+        _refuse_another_user(self._store.database.file)
+        for attempt in range(_ATTEMPTS):
+            changes = [change for change in planned(self.state()) if change.before != change.after]
+            if not changes:
+                return []
+            try:
+                self._store.apply(changes, self._record, based_on=based_on)
+            except ClientConflict as conflict:
+                raise UnusableConfiguration(f"{conflict}; nothing was changed") from None
+            except RegistryChanged:
+                if based_on is not None or attempt == _ATTEMPTS - 1:
+                    raise UnusableConfiguration(
+                        "the registry was changed by somebody else meanwhile: nothing was changed, look again"
+                    ) from None
+            except RegistryBroken as broken:
+                known = f"{broken}; nothing was changed"
+                unknown = f"{broken}; the change is on record, but whether it was made is not known: look again"
+                raise RegistryBroken(unknown if self._recorded else known) from None
+            else:
+                return changes
+        raise AssertionError
+
+    def _record(self, change: ClientChange, version: int) -> None:
+        self._audit.record_change(
+            Change(
+                at=self._clock.now(),
+                who=_user(),
+                what="client",
+                name=change.name,
+                version=version,
+                before=_document(change.before),
+                after=_document(change.after),
+            )
+        )
+        self._recorded += 1
+
+
+def _document(client: Client | BrokenClient | None) -> str | None:
+    if client is None:
+        return None
+    return canonical_json({"unreadable": True} if isinstance(client, BrokenClient) else document_of(client))
+
+
+def _user() -> str:
+    """Who acts: the user of this process and, where that one took somebody's place with sudo, who that was."""
+    user = _name_of(os.geteuid())
+    before = os.environ.get("SUDO_USER", "")
+    return f"{user} (sudo by {before})" if before else user
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _refuse_another_user(file: Path | None) -> None:
+    """Files made by another user beside these would lock the provider out of its own registry and trail.
+
+    Raises:
+        CannotStart: the file, or the directory where it will be, is another user's.
+    """
+    for place in () if file is None else (file, file.absolute().parent):
+        if place.exists():
+            owner = place.stat().st_uid
+            if owner != os.geteuid():
+                name = _name_of(owner)
+                raise CannotStart(f"{place}: belongs to {name}: run this as that user (sudo -u {name})")
+            return
+
+
+@contextmanager
+def _readable(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except RegistryNotReady as error:
+        raise CannotStart(f"clients.database: {error}: run `smsp client init`") from None
+    except RegistryBroken as error:
+        raise CannotStart(f"clients.database: {error}") from None
+    except AuditUnavailable as error:
+        database = settings.audit.database
+        raise CannotStart(f"audit.database: {database}: {error.reason}; nothing was changed") from None
