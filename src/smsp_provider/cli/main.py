@@ -4,6 +4,7 @@ import click
 
 from smsp_provider import __version__
 from smsp_provider.cli.call import call
+from smsp_provider.cli.client import client
 from smsp_provider.cli.config import config
 from smsp_provider.cli.conformance import conformance
 from smsp_provider.cli.deploy import deploy
@@ -22,7 +23,7 @@ def cli() -> None:
     """A Spine Mini Service Provider: the five PDS mini services over ITK SOAP, answered from Spine."""
 
 
-for _command in (serve, sandbox, simulate, call, conformance, config, deploy, reference):
+for _command in (serve, sandbox, client, simulate, call, conformance, config, deploy, reference):
     cli.add_command(_command)
 
 
