@@ -88,11 +88,17 @@ def recognise(ids: tuple[AuditId, ...]) -> Caller:
     """
     by_type: dict[str, set[str]] = {}
     for item in ids:
-        if item.uri.strip():
-            by_type.setdefault(item.type.strip(), set()).add(item.uri.strip())
-    identities = [_read_identity(identity) for identity in by_type.get(OID.ITK_IDENTITY, ())]
-    ods_code = _one_organisation({code for code, _ in identities if code is not None})
-    has_local_tokens = any(has_tokens for _, has_tokens in identities)
+        uri = item.uri.strip()
+        if uri:
+            by_type.setdefault(item.type.strip(), set()).add(uri)
+    organisations: set[ODSCode] = set()
+    has_local_tokens = False
+    for identity in by_type.get(OID.ITK_IDENTITY, ()):
+        code, has_tokens = _read_identity(identity)
+        has_local_tokens = has_local_tokens or has_tokens
+        if code is not None:
+            organisations.add(code)
+    ods_code = _one_organisation(organisations)
     asid = _one_organisation(by_type.get(OID.ASID, set()))
     if ods_code is None and asid is None:
         raise InputInvalid("auditIdentity", "holds neither an ITK identity nor an ASID")

@@ -19,7 +19,7 @@ class InvalidDate(ValueError):
     """The text is not a date of the Gregorian calendar in one of the three precisions. It is not quoted."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class HL7Date(Masked):
     """A real calendar date of day, month or year precision; ``digits`` has 8, 6 or 4 characters.
 
@@ -29,14 +29,14 @@ class HL7Date(Masked):
 
     digits: str
 
-    def __post_init__(self) -> None:
-        digits = self.digits
+    def __init__(self, digits: str) -> None:
         if len(digits) not in _LENGTHS or not (digits.isascii() and digits.isdigit()):
             raise InvalidDate("a date has 4, 6 or 8 digits")
         try:
             date.fromisoformat((digits + _FIRST_DAY)[:_FULL])
         except ValueError:
             raise InvalidDate("no such day in the calendar") from None
+        object.__setattr__(self, "digits", digits)
 
     @classmethod
     def of(cls, day: date) -> "HL7Date":

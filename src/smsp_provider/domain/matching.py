@@ -60,7 +60,8 @@ def _same_beginning(sent: str, held: str | None, length: int) -> bool:
     """Whether the first ``length`` characters agree; a text absent or too short to have them does not agree."""
     if held is None:
         return False
-    sent, held = unicodedata.normalize("NFC", sent), unicodedata.normalize("NFC", held)
+    if not (sent.isascii() and held.isascii()):
+        sent, held = unicodedata.normalize("NFC", sent), unicodedata.normalize("NFC", held)
     return len(sent) >= length and len(held) >= length and _folded(sent[:length]) == _folded(held[:length])
 
 

@@ -94,7 +94,7 @@ class Outcome(Masked):
     @property
     def is_truncated(self) -> bool:
         """Whether one of several items was taken somewhere: the vocabulary may have a code of its own for that."""
-        return any(repair.truncation for repair in self.repairs)
+        return bool(self.repairs) and any(repair.truncation for repair in self.repairs)
 
     @classmethod
     def without_data(cls, code: ResponseCode, reason: str = "") -> "Outcome":

@@ -8,7 +8,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import fields
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import BinaryIO, Final, assert_never
 
 import structlog
@@ -34,7 +34,7 @@ _LIBRARIES: Final = ("spyne", "zeep", "urllib3", "signxml", "gunicorn.access", "
 _CLIENT_ERROR: Final = 400
 
 
-class Level(Enum):
+class Level(IntEnum):
     """How much is written; the values are in the order of the settings' names."""
 
     DEBUG = 10
@@ -81,14 +81,14 @@ class LogObserver:
     def notify(self, event: OperatorEvent) -> None:
         """See :meth:`smsp_provider.audit.operator_events.Observer.notify`."""
         level = _level_of(event)
-        if level.value >= self._level.current.value:
+        if level >= self._level.current:
             self._write(
                 level, _NAMES[type(event)], {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
             )
 
     def note(self, level: Level, text: str) -> None:
         """Write something about the running of the provider itself; ``text`` is fixed text or masked."""
-        if level.value >= self._level.current.value:
+        if level >= self._level.current:
             self._write(level, "server", {"reason": text})
 
     def _write(self, level: Level, name: str, values: dict[str, object]) -> None:
@@ -118,9 +118,7 @@ _NAMES: Final[dict[type[OperatorEvent], str]] = {
     EdgeAnswered: "edge-answered",
 }
 
-_WORTH_A_LOOK: Final = frozenset(
-    {AlertKind.SENSITIVE_RECORD, AlertKind.UNMAPPED_PDS_CODE, AlertKind.CLIENT_REVIEW_DUE}
-)
+_WORTH_A_LOOK: Final = frozenset({AlertKind.SENSITIVE_RECORD, AlertKind.UNMAPPED_PDS_CODE, AlertKind.CLIENT_REVIEW_DUE})
 
 
 def _level_of(event: OperatorEvent) -> Level:
