@@ -8,6 +8,7 @@ from smsp_provider.cli.client import client
 from smsp_provider.cli.config import config
 from smsp_provider.cli.conformance import conformance
 from smsp_provider.cli.deploy import deploy
+from smsp_provider.cli.endpoint import endpoint
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.cli.reference import reference
 from smsp_provider.cli.sandbox import sandbox
@@ -23,7 +24,7 @@ def cli() -> None:
     """A Spine Mini Service Provider: the five PDS mini services over ITK SOAP, answered from Spine."""
 
 
-for _command in (serve, sandbox, client, simulate, call, conformance, config, deploy, reference):
+for _command in (serve, sandbox, client, simulate, call, conformance, config, deploy, endpoint, reference):
     cli.add_command(_command)
 
 
