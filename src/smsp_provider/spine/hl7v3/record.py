@@ -257,38 +257,30 @@ def _validity_in(element: etree._Element) -> Validity:
 
 
 def _validity(periods: list[etree._Element]) -> Validity:
-    """When an item applies, by its period. Several periods cannot be told in one: such an item is never used."""
+    """When an item applies, by its period: an HL7 interval that is written with ``low`` and ``high``, or empty.
+
+    Other forms are unreadable, and so are several periods, which cannot be told in one: such an item is never used.
+    """
     if not periods:
         return _ALWAYS
-    return _period(periods[0]) if len(periods) == 1 else _UNREADABLE
-
-
-def _period(interval: etree._Element) -> Validity:
-    """An HL7 interval of time that is written with ``low`` and ``high``, or empty; other forms are unreadable."""
+    interval = periods[0]
+    if len(periods) > 1 or interval.get("value") is not None:
+        return _UNREADABLE
     low: HL7Date | None = None
     high: HL7Date | None = None
-    readable = interval.get("value") is None
     try:
         for end in interval[:]:
-            tag = end.tag
+            tag, value = end.tag, end.get("value")
             if tag == _LOW:
-                low = _end(end, _NO_BEGINNING)
+                low = None if value is None and _is_open(end, _NO_BEGINNING) else HL7Date.from_timestamp(value or "")
             elif tag == _HIGH:
-                high = _end(end, _NO_END)
+                high = None if value is None and _is_open(end, _NO_END) else HL7Date.from_timestamp(value or "")
             else:
-                readable = False
+                return _UNREADABLE
     except InvalidDate:
-        readable = False
-    return Validity(Period(low, high)) if readable else _UNREADABLE
+        return _UNREADABLE
+    return Validity(Period(low, high))
 
 
-def _end(end: etree._Element, open_flavour: str) -> HL7Date | None:
-    """The day of one end of an interval; None where it is said to be open.
-
-    Raises:
-        InvalidDate: neither open nor a date.
-    """
-    value = end.get("value")
-    if value is None and end.get("nullFlavor") == open_flavour:
-        return None
-    return HL7Date.from_timestamp(value or "")
+def _is_open(end: etree._Element, flavour: str) -> bool:
+    return end.get("nullFlavor") == flavour
