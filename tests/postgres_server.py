@@ -39,7 +39,8 @@ def _server() -> sa.URL:
         shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(stop)
-    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    found = sa.make_url(server.get_uri())
+    url = sa.URL.create("postgresql+psycopg", found.username, database=found.database, query=found.query)
     with _administration(url) as connection:
         # A power cut during the tests may cost their data.
         connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")

@@ -28,7 +28,7 @@ from smsp_provider.storage.client_registry import (
 from smsp_provider.storage.client_rows import BrokenClient
 from smsp_provider.wiring import build_audit, build_client_store
 
-__all__ = ["ClientSession", "Planned", "open_session", "prepare_registry"]
+__all__ = ["ClientSession", "Planned", "open_session", "prepare_registry", "registry_of", "session_of"]
 
 _ATTEMPTS: Final = 5
 
@@ -59,13 +59,34 @@ def open_session(config: Path) -> Iterator["ClientSession"]:
         UnusableConfiguration: the configuration, or what is asked for, is wrong.
         CannotStart: the registry or the audit trail cannot be used.
     """
-    settings = read_settings(config)
+    with session_of(read_settings(config)) as session:
+        yield session
+
+
+@contextmanager
+def session_of(settings: Settings) -> Iterator["ClientSession"]:
+    """The registry that settings name.
+
+    Raises:
+        UnusableConfiguration: what is asked for is wrong.
+        CannotStart: the registry or the audit trail cannot be used.
+    """
     with _readable(settings):
         session = ClientSession(settings, build_client_store(settings, SystemClock()))
         try:
             yield session
         finally:
             session.close()
+
+
+def registry_of(settings: Settings) -> RegistryState:
+    """The registry that settings name, as it is.
+
+    Raises:
+        CannotStart: it cannot be read, or there is none of this version.
+    """
+    with session_of(settings) as session:
+        return session.state()
 
 
 class ClientSession:
