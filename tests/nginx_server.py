@@ -38,6 +38,8 @@ __all__ = [
     "Nginx",
     "fault",
     "free_port",
+    "nginx_binary",
+    "nginx_context",
     "request_text",
     "running_front",
     "running_nginx",
@@ -95,6 +97,25 @@ class Nginx:
         return found
 
 
+def nginx_binary() -> str:
+    """Where nginx is; without it the test is skipped, but not where CI runs."""
+    binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if binary is None:
+        assert not os.environ.get("CI"), "nginx must be installed where CI runs"
+        pytest.skip("nginx is not installed")
+    return binary
+
+
+def nginx_context(zoo: Zoo, identity: Identity | None, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A caller that shows ``identity`` and knows the authority of the server."""
+    context = ssl.create_default_context(cafile=str(zoo.ca))
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the caller's own library must not be what refuses
+    context.maximum_version = version
+    if identity is not None:
+        context.load_cert_chain(identity.certificate, identity.key)
+    return context
+
+
 def free_port() -> int:
     """A port that nobody uses at the moment."""
     with closing(socket.socket()) as free:
@@ -125,10 +146,7 @@ def settings_behind_nginx(folder: Path, zoo: Zoo, provider: Path, **proxy: Any) 
 @contextmanager
 def running_nginx(directory: Path, settings: Settings, *, change: tuple[str, str] = ("", "")) -> Iterator[Nginx]:
     """nginx with the configuration of these settings; ``change`` replaces a text in it."""
-    binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if binary is None:
-        assert not os.environ.get("CI"), "nginx must be installed where CI runs"
-        pytest.skip("nginx is not installed")
+    binary = nginx_binary()
     proxy = settings.server.proxy
     assert proxy is not None
     places = Places(directory / "run", directory / "logs", "root" if os.getuid() == 0 else "")
@@ -170,12 +188,7 @@ class Front:
     zoo: Zoo
 
     def context(self, identity: Identity | None, version: ssl.TLSVersion = NEWEST) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.zoo.ca))
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the caller's own library must not be what refuses
-        context.maximum_version = version
-        if identity is not None:
-            context.load_cert_chain(identity.certificate, identity.key)
-        return context
+        return nginx_context(self.zoo, identity, version)
 
     def connection(self, identity: Identity | None, version: ssl.TLSVersion = NEWEST) -> http.client.HTTPSConnection:
         context = self.context(identity, version)

@@ -102,3 +102,17 @@ def _listeners(settings: Settings) -> Iterator[PolicyInForce]:
             yield PolicyInForce(
                 name, listener.bind, f"TLS {listener.min_tls.value} and later, certificates of client_ca; {revocation}."
             )
+    if server.https is not None or server.proxy is not None:
+        yield PolicyInForce(
+            "client certificates",
+            "clientAuth",
+            "RSA from 2048 bits or a curve from P-256, no SHA-1, issued for clients; all else is refused. A change of "
+            "the lists counts for new connections (nginx: after its reload), resumed TLS sessions included.",
+        )
+    if server.proxy is not None:
+        group = f", group {server.proxy.socket_group}" if server.proxy.socket_group else ""
+        yield PolicyInForce(
+            "headers of nginx",
+            f"{server.proxy.socket_mode}{group}",
+            "The caller's certificate and address are taken from headers at the unix socket, and nowhere else.",
+        )

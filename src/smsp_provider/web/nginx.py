@@ -33,6 +33,7 @@ _CIPHERS: Final = "@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL
 """Those of Python's own default, so that both ways into the service offer the same."""
 
 _EVERY_CIPHER: Final = "DEFAULT:@SECLEVEL=0"
+_WILDCARDS: Final = frozenset({"", "0.0.0.0", "[::]"})  # noqa: S104 - compared with, not listened on
 _WORD: Final = re.compile(r"[^\s\"'$\\;{}]+")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -86,6 +87,7 @@ def render_nginx(settings: Settings, proxy: ProxyListener, places: Places) -> st
         protocols=_PROTOCOLS[proxy.min_tls],
         ciphers=f'"{_EVERY_CIPHER if old_tls else _CIPHERS}"',
         health=_listen(proxy.health),
+        health_from=_health_from(settings.server.ops),
         faults=_faults(settings),
     )
 
@@ -114,6 +116,14 @@ def _fault(name: str, fault: ToolkitFault, url: str) -> _Fault:
     )
     text = message.decode("utf-8").replace("\\", "\\\\").replace("'", "\\'")
     return _Fault(name, fault.status, f"'{text}'", fault.retry_after)
+
+
+def _health_from(ops: str | None) -> str:
+    """Who answers health checks: the process that does nothing else, where there is one."""
+    if ops is None:
+        return "smsp_provider"
+    host, _, port = ops.rpartition(":")
+    return _word(f"{'127.0.0.1' if host in _WILDCARDS else host}:{port}")
 
 
 def _listen(bind: str) -> str:
