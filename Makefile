@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: sandbox test check bench soak shared-test unit-test pins clean
+.PHONY: sandbox test evidence evidence-table check bench demo-security soak shared-test unit-test pins clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
@@ -18,20 +18,35 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	touch $@
 
+# With EVIDENCE=folder the tests leave their results and requirement ids there, for the requirement table.
+RECORD = $(if $(EVIDENCE),-p requirement_results --junitxml=$(EVIDENCE)/$(1).xml)
+
 sandbox: $(VENV)/.runtime
 	$(BIN)/smsp sandbox $(if $(ONCE),--once) $(SANDBOX)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "not shared" tests
+	$(BIN)/python -m pytest -n 2 -m "not shared" $(call RECORD,test) tests
 
 shared-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m shared tests
+	$(BIN)/python -m pytest -n 2 -m shared $(call RECORD,shared) tests
+
+# All tests, then the requirement table, also where some failed: it says so.
+evidence: $(VENV)/.dev
+	-$(MAKE) test EVIDENCE=evidence
+	-test ! -d ../shared || $(MAKE) shared-test EVIDENCE=evidence
+	$(MAKE) evidence-table
+
+evidence-table: $(VENV)/.dev
+	$(BIN)/smsp conformance requirements evidence/*.xml --catalogue docs/reference/requirements.toml --to evidence
 
 unit-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 tests/unit
 
 bench: $(VENV)/.dev
 	PYTHONPATH=tests:src $(BIN)/python -m bench
+
+demo-security: $(VENV)/.dev
+	PYTHONPATH=src:tests $(BIN)/python -m security_demo
 
 soak: $(VENV)/.dev
 	PYTHONPATH=src:tests $(BIN)/python -m soak $(SOAK)
@@ -48,4 +63,4 @@ pins:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist state
+	rm -rf $(VENV) evidence .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist state
