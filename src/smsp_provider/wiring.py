@@ -3,8 +3,6 @@
 import hashlib
 import json
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,14 +12,11 @@ from smsp_provider import __version__
 from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
 from smsp_provider.config.protection import throttle_policy
-from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, SpineSettings
+from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings
 from smsp_provider.config.vocabulary import load_vocabulary
-from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
-from smsp_provider.connectors.http import ClientTLS, SpineTransport, TransportLimits, client_context
 from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
-from smsp_provider.engine.admission import Admission
 from smsp_provider.engine.pipeline import Pipeline
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, SpineConnector
@@ -39,6 +34,7 @@ from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
+from smsp_provider.wiring_upstream import build_connector
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
@@ -171,7 +167,7 @@ def build_provider(
     pipeline = Pipeline(
         policy=build_policy(settings),
         schemas=schemas,
-        connector=connector or _spine_connector(settings.spine, clock, ids, throttle),
+        connector=connector or build_connector(settings, clock, ids, throttle),
         audit=audit,
         observer=observer,
         replay=MappedReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),
@@ -219,17 +215,3 @@ def _profiles(configured: Mapping[str, tuple[str, ...]]) -> Mapping[Service, fro
     """
     further = {Service(operation): frozenset(profiles) for operation, profiles in configured.items()}
     return {service: ids | further.get(service, frozenset()) for service, ids in DEFAULT_PROFILES.items()}
-
-
-def _spine_connector(spine: SpineSettings, clock: Clock, ids: IdSource, admission: Admission) -> HL7v3Connector:
-    context = None
-    if spine.ca is not None and spine.certificate is not None and spine.key is not None:
-        context = client_context(ClientTLS(spine.ca, spine.certificate, spine.key))
-    limits = TransportLimits(spine.max_in_flight, spine.connect_seconds, spine.max_answer_bytes)
-    slots = threading.BoundedSemaphore(spine.max_in_flight)
-    transports = {url: SpineTransport(url, clock, context, limits, slots) for url in spine.urls()}
-    settings = HL7v3Settings(ASID(spine.pds_asid), spine.own_address or None)
-    elsewhere = {interaction: transports[url] for interaction, url in spine.endpoints.items()}
-    return HL7v3Connector(
-        settings, transports[spine.endpoint], clock, ids, time.sleep, elsewhere, admission.admit_repeat
-    )

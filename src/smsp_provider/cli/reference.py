@@ -38,7 +38,8 @@ Relative paths count from the directory that the provider is started in.
 `environment = "live"` (the default) refuses every relaxed value: `server.http`, a TLS listener (`server.https`,
 `server.proxy`) without `crl` or with `min_tls = "1.0"`, `spine.default_asid`, an `http://` URL in `spine.endpoint` or
 `spine.endpoints`, `audit.synchronous = "NORMAL"`, `clients.policy = "any"`, `security.username = "ignore"`,
-`security.signatures = "ignore"` and `security.allow_sha1`.
+`security.signatures = "ignore"` and `security.allow_sha1`; where PDS FHIR is used, `pds_fhir.access = "none"` and an
+`http://` URL in `pds_fhir.base_url` or `pds_fhir.token_url` too.
 """
 
 _COMMANDS_INTRODUCTION: Final = """\

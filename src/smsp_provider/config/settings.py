@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
 from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
 from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, relaxed_tls
+from smsp_provider.config.upstream import FHIRAccess, FHIRSettings, Upstream, UpstreamSettings
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
 from smsp_provider.spine.hl7v3.interactions import CROSS_CHECK_TRACE, RETRIEVAL, SIMPLE_TRACE
@@ -26,6 +27,8 @@ __all__ = [
     "ClientPolicy",
     "ClientSettings",
     "Environment",
+    "FHIRAccess",
+    "FHIRSettings",
     "HTTPSListener",
     "LeastTLS",
     "Limits",
@@ -39,6 +42,8 @@ __all__ = [
     "Settings",
     "SpineSettings",
     "ThrottleSettings",
+    "Upstream",
+    "UpstreamSettings",
     "load_settings",
 ]
 
@@ -87,7 +92,10 @@ class ServiceSettings(Section):
 class SpineSettings(Section):
     """Spine as the PDS upstream over HL7 V3."""
 
-    endpoint: str = Field(description="URL of Spine's synchronous PDS service; http:// only to loopback.")
+    endpoint: str = Field(
+        "",
+        description="URL of Spine's synchronous PDS service; http:// only to loopback. Needed for the upstream hl7v3.",
+    )
     endpoints: dict[str, str] = Field(
         default_factory=dict,
         description="URL of each interaction that Spine's directory registers elsewhere, by its id "
@@ -96,7 +104,9 @@ class SpineSettings(Section):
     certificate: Path | None = Field(None, description="PEM file of the client certificate towards Spine.")
     key: Path | None = Field(None, description="PEM file of its private key.")
     ca: Path | None = Field(None, description="PEM file of the authorities Spine's certificate must chain to.")
-    pds_asid: Asid = Field(description="ASID of PDS, the receiver of every query.")
+    pds_asid: Asid | None = Field(
+        None, description="ASID of PDS, the receiver of every query. Needed for the upstream hl7v3."
+    )
     own_address: str = Field("", description="Address of this system in wsa:From and wsa:ReplyTo; left out when empty.")
     ods_to_asid: dict[str, Asid] = Field(
         default_factory=dict, description="ASID of each organisation that may ask, by ODS code in any case."
@@ -153,7 +163,12 @@ class SpineSettings(Section):
 
     def urls(self) -> frozenset[str]:
         """Every URL that queries are sent to."""
-        return frozenset({self.endpoint, *self.endpoints.values()})
+        return frozenset({self.endpoint, *self.endpoints.values()} - {""})
+
+    def missing(self) -> tuple[str, ...]:
+        """The settings without which Spine cannot be asked."""
+        needed = {"spine.endpoint": self.endpoint, "spine.pds_asid": self.pds_asid}
+        return tuple(name for name, value in needed.items() if not value)
 
 
 def _check_endpoint(url: str) -> None:
@@ -285,7 +300,9 @@ class Settings(BaseSettings):
     environment: Environment = Field(Environment.LIVE, description="sandbox, test or live.")
     server: Server = Server()
     service: ServiceSettings = ServiceSettings()
-    spine: SpineSettings
+    upstream: UpstreamSettings = UpstreamSettings()
+    spine: SpineSettings = SpineSettings()
+    pds_fhir: FHIRSettings = FHIRSettings()
     audit: AuditSettings
     limits: Limits = Limits()
     throttle: ThrottleSettings = ThrottleSettings()
@@ -302,6 +319,7 @@ class Settings(BaseSettings):
     def _nothing_relaxed_in_live(self) -> Self:
         if not (self.server.http or self.server.https or self.server.proxy):
             raise ValueError("server.http, server.https or server.proxy must be set")
+        self._check_upstreams()
         if self.security.username is UsernamePolicy.KNOWN_NAME and self.clients.policy is ClientPolicy.ANY:
             raise ValueError("security.username: known-name needs the names of registered clients (clients.policy)")
         threads = self.server.workers * self.server.threads
@@ -320,6 +338,7 @@ class Settings(BaseSettings):
                 **relaxed_tls("server.proxy", self.server.proxy),
                 "spine.default_asid": self.spine.default_asid is not None,
                 "spine.endpoint (http)": any(urlsplit(url).scheme == "http" for url in self.spine.urls()),
+                **(self.pds_fhir.relaxed() if self.upstream.uses(Upstream.PDS_FHIR) else {}),
                 "audit.synchronous": self.audit.synchronous != "FULL",
                 "clients.policy": self.clients.policy is not ClientPolicy.REGISTERED,
                 "security.username": self.security.username is UsernamePolicy.IGNORE,
@@ -330,6 +349,15 @@ class Settings(BaseSettings):
             if names:
                 raise ValueError("not allowed in live: " + ", ".join(names))
         return self
+
+    def _check_upstreams(self) -> None:
+        missing: tuple[str, ...] = ()
+        if self.upstream.uses(Upstream.HL7V3):
+            missing += self.spine.missing()
+        if self.upstream.uses(Upstream.PDS_FHIR):
+            missing += self.pds_fhir.missing()
+        if missing:
+            raise ValueError("needed for the upstream that is chosen, and not set: " + ", ".join(missing))
 
     def warnings(self) -> tuple[str, ...]:
         """What an operator of a live service should know about the values chosen."""

@@ -1,7 +1,7 @@
 """Access tokens for PDS FHIR: made-for-once signed assertions against the token endpoint, and the tokens kept.
 
 A token is asked for again a minute before it ends, by one thread, while the others go on with the one there is. Workers
-share it through a :class:`TokenShare`. Nothing of a token or an assertion is in any text. Source: facts of PDS FHIR,
+share it through a ``TokenShare``. Nothing of a token or an assertion is in any text. Source: facts of PDS FHIR,
 section 4; RFC 7523.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlencode
 
 import jwt
@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from smsp_provider.connectors.http import HTTPAnswer, HTTPTransport
 from smsp_provider.domain.failures import NotSent, Refused, SentNoAnswer, SpineFailure, Unreadable
 from smsp_provider.engine.ports import Clock, Deadline, IdSource
+from smsp_provider.engine.token_share import AccessToken, TokenShare
 
-__all__ = ["AccessToken", "OneProcess", "SigningKey", "TokenShare", "Tokens", "load_signing_key", "make_assertion"]
+__all__ = ["OneProcess", "SigningKey", "Tokens", "load_signing_key", "make_assertion"]
 
 _GRANT: Final = {
     "grant_type": "client_credentials",
@@ -48,26 +49,6 @@ class SigningKey:
 
     kid: str
     key: RSAPrivateKey = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A token and when it ends, by this machine's clock."""
-
-    token: str = field(repr=False)
-    ends: datetime
-
-
-class TokenShare(Protocol):
-    """Where the workers of a host leave the token they share. Neither method raises: a token can be had again."""
-
-    def load(self) -> AccessToken | None:
-        """The token last saved, or None."""
-        ...
-
-    def save(self, token: AccessToken | None) -> None:
-        """Leave a token for the others, or take it away."""
-        ...
 
 
 class OneProcess:

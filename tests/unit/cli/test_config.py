@@ -18,7 +18,7 @@ from smsp_provider.simulator.pki import Pki, make_pki
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "config" / "provider.toml"
-TABLES = {"service.accepted_profiles", "spine.endpoints", "spine.ods_to_asid"}
+TABLES = {"service.accepted_profiles", "spine.endpoints", "spine.ods_to_asid", "upstream.by_organisation"}
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -126,6 +126,12 @@ socket = "/run/smsp/provider.sock"
 endpoint = "http://localhost/sync-service"
 pds_asid = "928942012545"
 default_asid = "200000000205"
+[upstream.by_organisation]
+X26 = "pds-fhir"
+[pds_fhir]
+base_url = "http://localhost/FHIR/R4"
+token_url = "http://localhost/oauth2/token"
+access = "none"
 [audit]
 database = "audit.db"
 synchronous = "NORMAL"
@@ -236,7 +242,7 @@ class TestCheck:
                 "server.https.certificate, server.https.key: key values mismatch",
             ),
             ("provider-client.crt", "nothing.crt", "spine.certificate, spine.key: "),
-            ('pds_asid = "928942012545"', "", "spine.pds_asid: Field required"),
+            ('pds_asid = "928942012545"', "", "and not set: spine.pds_asid"),
         ],
     )
     def test_a_value_or_a_file_that_cannot_be_used_is_named(
