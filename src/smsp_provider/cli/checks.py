@@ -16,9 +16,10 @@ from smsp_provider.certificates.reading import read_certificates, reason_of
 from smsp_provider.certificates.revocation import check_lists, read_lists
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import refuse_irregular
-from smsp_provider.config.settings import HTTPSListener, Settings
+from smsp_provider.config.settings import HTTPSListener, Settings, Upstream
 from smsp_provider.web.application import listeners
 from smsp_provider.wiring import build_policy
+from smsp_provider.wiring_upstream import fhir_context, signing_keys
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 
 __all__ = ["check_files"]
@@ -52,6 +53,9 @@ def _loads(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
         ca, pair = spine.ca, (spine.certificate, spine.key)
         yield "spine.ca", lambda: _authorities(ca)
         yield "spine.certificate, spine.key", lambda: _key_pair(*pair)
+    if settings.upstream.uses(Upstream.PDS_FHIR):
+        yield "pds_fhir.ca", lambda: fhir_context(settings.pds_fhir)
+        yield "pds_fhir.key, pds_fhir.other_key", lambda: signing_keys(settings.pds_fhir)
     yield "audit.database", lambda: refuse_irregular(settings.audit.database)
     yield "schemas.directory", lambda: _schemas(settings.schemas.directory)
     yield "vocabulary, service.accepted_profiles", lambda: _policy(settings)

@@ -25,6 +25,7 @@ from smsp_provider.cli.five_calls import five_calls, make_calls
 from smsp_provider.cli.itk_client import NoAnswer
 from smsp_provider.cli.outcome_table import print_outcomes
 from smsp_provider.cli.sandbox_world import SandboxWorld
+from smsp_provider.config.settings import Upstream
 from smsp_provider.itk.services import SERVICES
 
 __all__ = ["sandbox"]
@@ -48,10 +49,24 @@ _WATCH_SECONDS: Final = 0.2
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep keys, patients, audit trail and log here.  [default: a temporary directory, removed at the end]",
 )
+@click.option(
+    "--upstream",
+    type=click.Choice([way.value for way in Upstream]),
+    default=Upstream.HL7V3.value,
+    show_default=True,
+    help="The way to PDS: Spine over HL7 V3, or the PDS FHIR API.",
+)
 @click.option("--once", is_flag=True, help="Stop after the five calls.")
 @click.option("--drive", is_flag=True, help="Send every row of --patients through all five services, and stop.")
 def sandbox(
-    *, http: HostPort | None, https: HostPort | None, patients: Path | None, state: Path | None, once: bool, drive: bool
+    *,
+    http: HostPort | None,
+    https: HostPort | None,
+    patients: Path | None,
+    state: Path | None,
+    upstream: str,
+    once: bool,
+    drive: bool,
 ) -> int:
     """Try everything: an embedded Spine, the provider, and five calls of a real client.
 
@@ -75,6 +90,7 @@ def sandbox(
             _address("--http", http, _HTTP),
             _address("--https", https, _HTTPS),
             [patients] if patients else [],
+            Upstream(upstream),
         )
         try:
             return _run(world, rows, once=once)

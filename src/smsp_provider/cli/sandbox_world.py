@@ -25,10 +25,12 @@ from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient
 from smsp_provider.cli.itk_request import CallerIdentity
 from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
+from smsp_provider.cli.sandbox_upstream import quoted, sandbox_upstream
 from smsp_provider.cli.serve import run_provider
 from smsp_provider.cli.simulate import fill_store, open_store
+from smsp_provider.config.settings import Upstream
 from smsp_provider.simulator.pki import Pki, make_pki
-from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
+from smsp_provider.simulator.server import EmbeddedSpine
 
 __all__ = ["CLIENT_NAME", "ORGANISATION", "SandboxWorld"]
 
@@ -58,18 +60,26 @@ class Addresses:
 class SandboxWorld:
     """A sandbox in ``directory``, which nobody else may use meanwhile.
 
-    ``patients`` are CSV files whose patients are added to the shipped population.
+    ``patients`` are CSV files whose patients are added to the shipped population, ``upstream`` is the way to PDS.
 
     Raises:
         CannotStart: the directory is in use or cannot be written, or a file of patients is none.
     """
 
-    def __init__(self, directory: Path, http: HostPort, https: HostPort, patients: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        http: HostPort,
+        https: HostPort,
+        patients: Sequence[Path],
+        upstream: Upstream = Upstream.HL7V3,
+    ) -> None:
         self.directory = directory.absolute()
         self._lock = _take_lock(self.directory)
         self.addresses = Addresses(http, https, free_port_near(HostPort("127.0.0.1", 0)))
         names = dict.fromkeys(("localhost", "127.0.0.1", "::1", reachable(https)))
         self._pki: Pki = make_pki(self.directory / "keys", server_names=tuple(names))
+        self._upstream = sandbox_upstream(upstream, self._pki, self.directory / "keys")
         self.client_keys = self._pki.client(CLIENT_NAME)
         self.ca = self._pki.ca.certificate
         self.log = self.directory / "provider.log"
@@ -139,12 +149,13 @@ class SandboxWorld:
             self.patients = store.count()
 
     def _serve_spine(self) -> int:
-        server = self._pki.spine_server
+        address, way = self.addresses.spine, self._upstream
         signals = StopSignals()
-        with open_store(self.directory / "patients.db") as store:
-            tls = SpineTLS(server.certificate, server.key, self.ca)
-            with EmbeddedSpine(store, tls=tls, host=self.addresses.spine.host, port=self.addresses.spine.port):
-                signals.wait()
+        with (
+            open_store(self.directory / "patients.db") as store,
+            EmbeddedSpine(store, tls=way.tls(), host=address.host, port=address.port, application=way.application()),
+        ):
+            signals.wait()
         return 0
 
     def _start(self, name: str, work: Callable[[], int]) -> Child:
@@ -172,8 +183,7 @@ class SandboxWorld:
 
     def _configuration(self) -> str:
         """The settings of the sandbox's provider; `smsp serve` takes them too."""
-        server, client, ca = self._pki.provider_server, self._pki.provider_client, self.ca
-        spine = f"https://{self.addresses.spine}/sync-service"
+        server, ca = self._pki.provider_server, self.ca
         return f"""\
 # Made by `smsp sandbox`; the keys are throw-away ones. docs/reference/settings.md explains every setting.
 environment = "sandbox"
@@ -185,23 +195,18 @@ graceful_stop_seconds = {_GRACEFUL_SECONDS}
 
 [server.https]
 bind = "{self.addresses.https}"
-certificate = {_quoted(server.certificate)}
-key = {_quoted(server.key)}
-client_ca = {_quoted(ca)}
+certificate = {quoted(server.certificate)}
+key = {quoted(server.key)}
+client_ca = {quoted(ca)}
 
-[spine]
-endpoint = "{spine}"
-certificate = {_quoted(client.certificate)}
-key = {_quoted(client.key)}
-ca = {_quoted(ca)}
-pds_asid = "928942012545"
+{self._upstream.settings(self.addresses.spine)}\
 default_asid = "{_ASID}"
 
 [spine.ods_to_asid]
 {ORGANISATION} = "{_ASID}"
 
 [audit]
-database = {_quoted(self.directory / "audit" / "audit.db")}
+database = {quoted(self.directory / "audit" / "audit.db")}
 synchronous = "NORMAL"
 """
 
@@ -213,12 +218,6 @@ def reachable(address: HostPort) -> str:
 
 def _url(scheme: str, address: HostPort) -> str:
     return f"{scheme}://{HostPort(reachable(address), address.port)}/smsp/pds"
-
-
-def _quoted(path: Path) -> str:
-    """A TOML basic string."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _take_lock(directory: Path) -> int:

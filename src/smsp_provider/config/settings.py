@@ -125,7 +125,8 @@ class SpineSettings(Section):
     @field_validator("endpoint")
     @classmethod
     def _secure_or_local(cls, value: str) -> str:
-        _check_endpoint(value)
+        if value:
+            _check_endpoint(value)
         return value
 
     @field_validator("endpoints")
