@@ -58,6 +58,9 @@ def _loads(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "pds_fhir.key, pds_fhir.other_key", lambda: signing_keys(settings.pds_fhir)
     yield "audit.database", lambda: refuse_irregular(settings.audit.database)
     yield "schemas.directory", lambda: _schemas(settings.schemas.directory)
+    if settings.vocabulary is not None:
+        vocabulary = settings.vocabulary
+        yield "vocabulary", lambda: refuse_irregular(vocabulary)
     yield "vocabulary, service.accepted_profiles", lambda: _policy(settings)
 
 
@@ -136,9 +139,10 @@ def _known_group(name: str) -> None:
 
 
 def _policy(settings: Settings) -> None:
-    if settings.vocabulary is not None:
-        refuse_irregular(settings.vocabulary)
-    build_policy(settings)
+    file = settings.vocabulary
+    # What is no file was told above, and must not be opened.
+    if file is None or file.is_file() or not file.exists():
+        build_policy(settings)
 
 
 def _schemas(directory: Path | None) -> None:
