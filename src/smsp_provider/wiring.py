@@ -24,6 +24,7 @@ from smsp_provider.engine.system import RandomIds, SystemClock
 from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
+from smsp_provider.observe.metrics import CountingObserver
 from smsp_provider.soap.addressing import AddressingPolicy
 from smsp_provider.soap.security import SecurityPolicy
 from smsp_provider.storage.client_database import ClientDatabase
@@ -31,6 +32,7 @@ from smsp_provider.storage.client_registry import ClientStore
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
 from smsp_provider.storage.daily_notices import DailyNotices
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
+from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
@@ -42,6 +44,7 @@ __all__ = [
     "Provider",
     "build_audit",
     "build_client_store",
+    "build_counters",
     "build_policy",
     "build_provider",
     "build_registry",
@@ -60,6 +63,7 @@ class Provider:
     schemas: Schemas
     audit: SqliteAuditTrail
     observer: Observer
+    throttle: SharedThrottle
 
 
 def build_policy(settings: Settings) -> EnginePolicy:
@@ -138,6 +142,11 @@ def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
     return SharedThrottle(settings.audit.database.with_name("throttle.table"), policy, clock)
 
 
+def build_counters(settings: Settings) -> SharedCounters:
+    """What all processes of this host count for the metrics; nothing is opened yet."""
+    return SharedCounters(settings.audit.database.with_name("counters.table"))
+
+
 def build_provider(
     settings: Settings,
     *,
@@ -162,6 +171,7 @@ def build_provider(
     audit = build_audit(settings, clock)
     if observer is None:
         observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
+    observer = CountingObserver(observer, build_counters(settings), clock)
     throttle = build_throttle(settings, clock)
     replay_file = settings.audit.database.with_name("replay.table")
     pipeline = Pipeline(
@@ -176,7 +186,7 @@ def build_provider(
         admission=throttle,
         registry=registry,
     )
-    return Provider(pipeline, schemas, audit, observer)
+    return Provider(pipeline, schemas, audit, observer, throttle)
 
 
 def start_record(settings: Settings, clock: Clock) -> Start:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +22,17 @@ from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.config_origin import print_warnings, read_settings
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
+from smsp_provider.cli.ops import ops_socket, run_ops
 from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.sqlite_audit import keep_to
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
-from smsp_provider.wiring import build_audit, start_record
+from smsp_provider.wiring import build_audit, build_throttle, start_record
 
 __all__ = ["run_provider", "serve"]
 
@@ -76,13 +79,22 @@ def run_provider(settings: Settings) -> ExitCode:
     wanted = listeners(settings)
     _check_addresses(wanted)
     lock = _take_lock(settings.audit.database)
+    operators: list[Child] = []
     try:
         audit_inode = _open_audit(settings)
+        throttle = _begin_limits(settings)
+        if settings.server.ops is not None:
+            operators.append(_start_ops(settings, settings.server.ops, audit_inode))
+            click.echo(f"smsp: health and metrics on http://{settings.server.ops}", err=True)
         for name, listener in wanted.items():
             children.append(_start(name, listener, settings, audit_inode))
             click.echo(f"smsp: serving on {_shown(name, listener)}", err=True)
-        ended = _watch(children, signals, _Upkeep(settings, children, reload_asked))
+        ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reload_asked))
+        with suppress(OSError):
+            throttle.begin_draining()
         orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
+        # They tell of the draining until there is nothing left to tell of.
+        stop_children(operators, _AFTER_GRACE_SECONDS)
     finally:
         os.close(lock)
     if ended is not None:
@@ -164,16 +176,45 @@ def _open_audit(settings: Settings) -> int:
     return inode
 
 
+def _begin_limits(settings: Settings) -> SharedThrottle:
+    """Forget what an earlier run held of the limits.
+
+    Raises:
+        CannotStart: their table cannot be used.
+    """
+    throttle = build_throttle(settings, SystemClock())
+    try:
+        throttle.clear()
+    except OSError as error:
+        raise CannotStart(f"audit.database: the table of limits beside it: {error.strerror or error}") from None
+    return throttle
+
+
+def _start_ops(settings: Settings, bind: str, audit_inode: int) -> Child:
+    try:
+        listener = ops_socket(bind)
+    except OSError as error:
+        raise CannotStart(f"server.ops: cannot listen on {bind}: {error.strerror or error}") from None
+    observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), SystemClock())
+    with listener:
+        return start_child("ops", lambda: run_ops(settings, listener, audit_inode, observer))
+
+
 def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) -> Child:
     def work() -> int:
         keep_to(settings.audit.database, audit_inode)
         level = LogLevel(Level[settings.log.level.upper()])
         observer = LogObserver(sys.stdout.buffer, level, SystemClock())
-        audit = build_audit(settings, SystemClock())
+        audit, throttle = build_audit(settings, SystemClock()), build_throttle(settings, SystemClock())
+
+        def look_after_worker() -> None:
+            audit.recover()
+            throttle.take_back()
+
         run(
             lambda: build_application(settings, observer),
             listener,
-            Supervision(observer, level, audit.recover),
+            Supervision(observer, level, look_after_worker),
         )
 
     return start_child(name, work)

@@ -38,7 +38,10 @@ class ThrottleSettings(Section):
         "threads of one listener. Less than these threads.",
     )
     max_wait_seconds: Seconds = Field(
-        2, le=600, description="Longest wait of a query for its turn; who cannot have one by then is refused at once."
+        2,
+        le=600,
+        description="Longest wait of a query for its turn, half of it where a person waits; who cannot have one by "
+        "then is refused at once.",
     )
     max_queue: int = Field(256, ge=1, le=1024, description="How many queries of this host may wait for their turn.")
 

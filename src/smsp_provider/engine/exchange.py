@@ -26,8 +26,7 @@ class Peer:
 class InboundExchange(Masked):
     """A POST, nothing of it parsed yet. ``url`` is this endpoint as the caller addressed it (for faultactor).
 
-    ``waits_since`` is when the request was there to be read, on the monotonic clock, where the server tells: it may
-    have waited for a thread since then.
+    ``waited_s`` is how many seconds the request waited for a thread: they count towards its time.
     """
 
     body: bytes
@@ -36,7 +35,7 @@ class InboundExchange(Masked):
     peer: Peer
     content_type: str = ""
     soap_action: str | None = None
-    waits_since: float | None = None
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

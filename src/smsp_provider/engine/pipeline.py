@@ -105,7 +105,7 @@ class Pipeline:
             self._policy,
             exchange_id=self._ids.new_uuid(),
             arrived=self._clock.now(),
-            started=self._clock.monotonic() if exchange.waits_since is None else exchange.waits_since,
+            started=self._clock.monotonic() - exchange.waited_s,
         )
 
     def answer(self, received: Received) -> Reply:

@@ -16,14 +16,22 @@ from typing import Final, NamedTuple, Self
 from smsp_provider.domain.clients import Limits
 from smsp_provider.domain.failures import NotSent
 from smsp_provider.engine.admission import Busy, Turn
-from smsp_provider.engine.admission_rate import Pace
+from smsp_provider.engine.admission_use import ClientUse, ThrottleUse
 from smsp_provider.engine.breaker import speaks_against_spine
 from smsp_provider.engine.ports import Clock, Deadline
 from smsp_provider.storage.shared_region import SharedRegion
 from smsp_provider.storage.throttle_table import CLIENTS, SIZE, ClientRow, Refusal, State, ThrottleTable, started_at
-from smsp_provider.storage.throttle_turns import Applicant, Refused, ThrottlePolicy, Turns, whole_seconds
+from smsp_provider.storage.throttle_turns import (
+    Applicant,
+    Refused,
+    ThrottlePolicy,
+    Turns,
+    clients_in,
+    pace_of,
+    whole_seconds,
+)
 
-__all__ = ["SharedThrottle", "pace_of"]
+__all__ = ["SharedThrottle", "current_use"]
 
 _KIND: Final = b"throttle"
 _VERSION: Final = 1
@@ -125,6 +133,33 @@ class SharedThrottle:
         """
         with self._region.locked() as view:
             return ThrottleTable(view).take_back()
+
+    def begin_draining(self) -> None:
+        """Let every process of the host know that the provider stops.
+
+        Raises:
+            OSError: the table cannot be used.
+        """
+        with self._region.locked() as view:
+            table = ThrottleTable(view)
+            head = table.head()
+            head.draining_since = self._clock.now().timestamp()
+            table.put_head(head)
+
+    def is_draining(self) -> bool:
+        """Whether the provider stops; not as long as that cannot be told."""
+        with suppress(OSError), self._region.locked() as view:
+            return ThrottleTable(view).head().draining_since > 0
+        return False
+
+    def use(self) -> ThrottleUse:
+        """What is used of the limits now.
+
+        Raises:
+            OSError: the table cannot be used.
+        """
+        with self._region.locked() as view:
+            return self._turns.use(ThrottleTable(view), self._clock.monotonic())
 
     def enter_request(self, client: str, limits: Limits) -> int:
         """Count a request of a client; returns what :meth:`leave_request` needs.
@@ -337,7 +372,7 @@ def _count_in(row: ClientRow, limits: Limits, now: float) -> Refused | None:
     """Count a request in, or say why not."""
     row.used_at = now
     row.rate, row.burst, row.concurrency = limits.rate or 0.0, limits.burst or 0, limits.concurrency or 0
-    pace = pace_of(limits)
+    pace = pace_of(limits.rate, limits.burst)
     refused = None
     if limits.concurrency is not None and row.in_flight >= limits.concurrency:
         refused = Refused(Refusal.CLIENT_CONCURRENCY)
@@ -352,11 +387,16 @@ def _count_in(row: ClientRow, limits: Limits, now: float) -> Refused | None:
     return refused
 
 
-def pace_of(limits: Limits) -> Pace | None:
-    """The pace of a client; without a burst of its own, as many as in a second may come at once."""
-    if limits.rate is None:
+def current_use(file: Path, client: str, clock: Clock) -> ClientUse | None:
+    """What a client uses of its limits now, by the table in ``file``; None where it has not called since the start.
+
+    Raises:
+        OSError: the table cannot be used.
+    """
+    if not file.exists():
         return None
-    return Pace.of(limits.rate, limits.burst or max(1, int(limits.rate)))
+    with SharedRegion(file, kind=_KIND, version=_VERSION, size=SIZE).locked() as view:
+        return next((one for one in clients_in(ThrottleTable(view), clock.monotonic()) if one.name == client), None)
 
 
 class _RequestUnderWay:

@@ -33,7 +33,7 @@ __all__ = [
     "started_at",
 ]
 
-PROCESSES: Final = 256
+PROCESSES: Final = 512
 CLIENTS: Final = 256
 TICKETS: Final = 1024
 

@@ -5,22 +5,27 @@ caller. A request keeps its place from its first query to its end, so that its l
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from smsp_provider.engine.admission import Busy
 from smsp_provider.engine.admission_queue import SHARE, Waiting, next_turn, one_to_refuse, tag_after
 from smsp_provider.engine.admission_rate import Pace
-from smsp_provider.engine.breaker import Breaker, BreakerPolicy
-from smsp_provider.storage.throttle_table import Head, Refusal, State, ThrottleTable
+from smsp_provider.engine.admission_use import ClientUse, ThrottleUse, Waits
+from smsp_provider.engine.breaker import Breaker, BreakerPolicy, Phase
+from smsp_provider.storage.throttle_table import WAIT_BOUNDS, Head, Refusal, State, ThrottleTable
 
-__all__ = ["Applicant", "Refused", "ThrottlePolicy", "Turns", "whole_seconds"]
+__all__ = ["Applicant", "Refused", "ThrottlePolicy", "Turns", "clients_in", "pace_of", "whole_seconds"]
 
 _HOLD_WEIGHT: Final = 0.1
 """What the newest request adds to the mean time for which requests keep their places."""
 _STALL_SECONDS: Final = 0.25
 _STALL_TIMES: Final = 2.0
 """No place became free for so long and so many mean times: then Spine is slow, and there is nothing to wait for."""
+_PATIENCE_OF_PEOPLE: Final = 0.5
+"""Attended requests wait for this part of the longest wait only: people would rather be told than wait, and when more
+of them come than Spine may be asked for, they still wait less than batches do."""
 _LONGEST_RETRY_AFTER: Final = 60
 _TEXTS: Final = {
     Refusal.CLIENT_RATE: "the client has used up its rate",
@@ -46,8 +51,8 @@ class ThrottlePolicy:
     """The limits of this host.
 
     ``pace`` of queries to Spine, None for any. At most ``max_in_flight`` requests are at Spine at once; in each process
-    at most ``process_limit`` are there or wait. Nobody waits longer than ``max_wait`` seconds, nor do more than
-    ``max_queue``.
+    at most ``process_limit`` are there or wait. Nobody waits longer than ``max_wait`` seconds, people not longer than
+    half of that, nor do more than ``max_queue`` wait.
     """
 
     pace: Pace | None
@@ -126,6 +131,24 @@ class Turns:
         head.hold = seconds if head.hold == 0 else head.hold + _HOLD_WEIGHT * (seconds - head.hold)
         table.add_places(process, -1, 0)
 
+    def use(self, table: ThrottleTable, now: float) -> ThrottleUse:
+        """What is used of the limits now."""
+        head, breaker = table.head(), table.breaker()
+        attended, unattended = (Waits(WAIT_BOUNDS, *table.waits(attended=which)) for which in (True, False))
+        return ThrottleUse(
+            in_flight=head.in_flight,
+            max_in_flight=self.policy.max_in_flight,
+            waiting=head.waiting,
+            in_hand=None if self.policy.pace is None else self.policy.pace.in_hand(head.mark, now),
+            breaker=Phase(breaker.phase),
+            breaker_opened=breaker.opened,
+            draining=head.draining_since > 0,
+            refusals={why.name.lower().replace("_", "-"): count for why, count in table.refusals().items()},
+            attended=attended,
+            unattended=unattended,
+            clients=tuple(clients_in(table, now)),
+        )
+
     def tell(self, table: ThrottleTable, began: float, ended: float, *, failed: bool) -> None:
         """Tell the breaker how a query ended."""
         state = table.breaker()
@@ -156,7 +179,7 @@ class Turns:
         retry_after = self._retry_after(head, now)
         if not applicant.has_place and self._is_stalled(head, now):
             raise Refused(Refusal.STALLED, retry_after)
-        until = min(now + self.policy.max_wait, applicant.until)
+        until = min(now + self._longest_wait(attended=applicant.attended), applicant.until)
         tag = 0.0 if applicant.has_place else self._take_tag(table, head, applicant)
         head.arrivals += 1
         one = Waiting(-1, applicant.attended, applicant.has_place, tag, head.arrivals)
@@ -176,10 +199,19 @@ class Turns:
 
     def _one_too_many(self, table: ThrottleTable, head: Head, one: Waiting, now: float) -> Waiting | None:
         """Who has to go so that all that wait can have their turn in time; None where all can."""
-        waiting = table.waiting()
-        if len(waiting) < min(self.policy.max_queue, self._turns_in_time(head, now)):
-            return None
-        return one_to_refuse([*waiting, one])
+        waiting = [*table.waiting(), one]
+        if one.attended:
+            attended = [other for other in waiting if other.attended and not other.follow_up]
+            # Of the turns that people wait for, some go to others.
+            part = (SHARE - 1) / SHARE if any(map(_is_unattended, waiting)) else 1.0
+            if len(attended) > part * self._turns_in_time(head, now, self._longest_wait(attended=True)):
+                return one_to_refuse(attended)
+        if len(waiting) > min(self.policy.max_queue, self._turns_in_time(head, now, self.policy.max_wait)):
+            return one_to_refuse(waiting)
+        return None
+
+    def _longest_wait(self, *, attended: bool) -> float:
+        return self.policy.max_wait * (_PATIENCE_OF_PEOPLE if attended else 1.0)
 
     @staticmethod
     def _take_tag(table: ThrottleTable, head: Head, applicant: Applicant) -> float:
@@ -203,18 +235,18 @@ class Turns:
             row.unattended_finish = one.tag
         table.put_client(client, row)
 
-    def _turns_in_time(self, head: Head, now: float) -> float:
-        """How many can have a turn within the longest wait, as far as can be told."""
+    def _turns_in_time(self, head: Head, now: float, seconds: float) -> float:
+        """How many turns will be given within so many seconds, as far as can be told."""
         turns, pace = math.inf, self.policy.pace
         if pace is not None:
-            turns = max(0.0, (self.policy.max_wait - max(0.0, pace.free_at(head.mark) - now)) / pace.interval)
+            turns = max(0.0, (seconds - max(0.0, pace.free_at(head.mark) - now)) / pace.interval)
         if head.in_flight >= self.policy.max_in_flight and head.hold > 0:
-            turns = min(turns, self.policy.max_wait * self.policy.max_in_flight / head.hold)
+            turns = min(turns, seconds * self.policy.max_in_flight / head.hold)
         return turns
 
     def _retry_after(self, head: Head, now: float) -> int:
         """Seconds until those who wait now have had their turn."""
-        turns = self._turns_in_time(head, now)
+        turns = self._turns_in_time(head, now, self.policy.max_wait)
         return whole_seconds(head.waiting * self.policy.max_wait / turns if turns > 1 else self.policy.max_wait)
 
     def _is_stalled(self, head: Head, now: float) -> bool:
@@ -252,6 +284,28 @@ class Turns:
         table.put_state(ticket, state)
         table.add_places(table.ticket(ticket).process, 0, -1)
         head.waiting = max(0, head.waiting - 1)
+
+
+def pace_of(rate: float | None, burst: int | None) -> Pace | None:
+    """The pace of a client; without a burst of its own, as many as in a second may come at once."""
+    return None if rate is None else Pace.of(rate, burst or max(1, int(rate)))
+
+
+def clients_in(table: ThrottleTable, now: float) -> Iterator[ClientUse]:
+    """What each client uses of its limits now."""
+    for row in table.clients():
+        rate, burst = row.rate or None, int(row.burst) or None
+        pace = pace_of(rate, burst)
+        yield ClientUse(
+            row.name.rstrip(b"\0").decode(errors="replace"),
+            rate,
+            burst,
+            row.concurrency or None,
+            row.in_flight,
+            None if pace is None else pace.in_hand(row.mark, now),
+            row.admitted,
+            row.refused,
+        )
 
 
 def whole_seconds(seconds: float) -> int:

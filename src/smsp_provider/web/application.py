@@ -17,7 +17,7 @@ from smsp_provider.wiring import Provider, build_provider, service_paths
 from smsp_provider.xmlcore.resources import wsdl_file
 from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
 
-__all__ = ["build_application", "listeners", "tls_files"]
+__all__ = ["build_application", "is_writable", "listeners", "tls_files"]
 
 _LEAST_TLS: Final = {
     LeastTLS.V1_0: TLSVersion.MINIMUM_SUPPORTED,
@@ -37,8 +37,9 @@ def build_application(settings: Settings, observer: Observer) -> WSGIApplication
         provider.pipeline,
         _documents(settings, provider),
         observer,
-        lambda: _is_writable(provider.audit),
+        lambda: is_writable(provider.audit) and not provider.throttle.is_draining(),
         EdgePolicy(service_paths(settings), settings.limits.max_body_bytes, settings.server.public_url),
+        provider.throttle.is_draining,
     )
     return make_app(edge)
 
@@ -74,7 +75,7 @@ def _documents(settings: Settings, provider: Provider) -> Documents:
     return Documents(lambda url: render_wsdl(wsdl, request_url=url, service_paths=paths), xsd)
 
 
-def _is_writable(audit: SqliteAuditTrail) -> bool:
+def is_writable(audit: SqliteAuditTrail) -> bool:
     """Nothing is answered that is not on record: without the audit trail there is no service."""
     try:
         audit.open()

@@ -14,13 +14,14 @@ from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 from smsp_provider.audit.operator_events import Alert, AlertKind, EdgeAnswered, Observer
-from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, invalid_message, provider_failure
+from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, invalid_message, provider_failure, try_again
 from smsp_provider.engine.endpoint import ReceivedRequest, SoapEndpoint
 from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.soap.envelope import is_soap_12
 from smsp_provider.soap.fault import build_fault
 from smsp_provider.web.peer import is_secure, peer_of
+from smsp_provider.web.tls import BoundedSocket
 
 __all__ = ["Documents", "Edge", "EdgePolicy", "Environ", "StartResponse", "WSGIApplication"]
 
@@ -39,6 +40,8 @@ _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _TEXT: Final = "text/plain; charset=utf-8"
 _XML: Final = "text/xml; charset=utf-8"
 _MAX_QUERY: Final = 500
+_RESTART_SECONDS: Final = 10
+"""After which a caller that met the end of the provider may find it started again."""
 _STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
@@ -78,13 +81,17 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Edge(Generic[R]):
-    """What both adapters have in common. ``ready`` tells whether requests can be served at the moment."""
+    """What both adapters have in common. ``ready`` tells whether requests can be served at the moment.
+
+    ``draining`` tells, of a worker that is ending, whether the whole provider stops.
+    """
 
     endpoint: SoapEndpoint[R]
     documents: Documents
     observer: Observer
     ready: Callable[[], bool]
     policy: EdgePolicy = field(default_factory=EdgePolicy)
+    draining: Callable[[], bool] = lambda: False
 
     def respond(
         self, environ: Environ, start_response: StartResponse, dispatch: Callable[[InboundExchange], Reply]
@@ -141,11 +148,14 @@ class Edge(Generic[R]):
         content_type = str(environ.get("CONTENT_TYPE", ""))
         soap_action = environ.get("HTTP_SOAPACTION")
         body, refusal = b"", None
+        waited_s, is_ending = _waiting_of(environ)
         peer: Peer | None = None
         try:
             peer = peer_of(environ)
             body = self._body(environ)
             _check_media_type(content_type, body)
+            if is_ending and self.draining():
+                raise _stopping()
         except ToolkitFault as fault:
             refusal = fault
         peer = peer or Peer("", over_tls=is_secure(environ))
@@ -156,6 +166,7 @@ class Edge(Generic[R]):
             peer,
             content_type,
             None if soap_action is None else str(soap_action),
+            waited_s,
         )
         return dispatch(exchange) if refusal is None else self.endpoint.refuse(exchange, refusal)
 
@@ -243,6 +254,18 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _waiting_of(environ: Environ) -> tuple[float, bool]:
+    """How long the request waited for a thread, and whether its worker was stopping when it began."""
+    connection = environ.get("gunicorn.socket")
+    return (connection.waited_s, connection.is_ending) if isinstance(connection, BoundedSocket) else (0.0, False)
+
+
+def _stopping() -> ToolkitFault:
+    return try_again(
+        "The service is being stopped, try again later", rule="SMSP-PERF-001", retry_after=_RESTART_SECONDS
+    )
 
 
 def _cut_short() -> ToolkitFault:

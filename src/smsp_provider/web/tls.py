@@ -56,6 +56,11 @@ class BoundedSocket(socket.socket):
     gunicorn calls ``setblocking(True)`` before each request: that is when the time begins.
     """
 
+    waited_s = 0.0
+    """How long the request that it carries waited for a thread."""
+    is_ending = False
+    """Whether the worker was stopping already when that request began."""
+
     _until = 0.0
 
     @classmethod

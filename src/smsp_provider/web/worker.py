@@ -98,11 +98,17 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.error("There are no file descriptors for another connection.")
         time.sleep(_STARVED_SECONDS)
 
+    def enqueue_req(self, conn: TConn) -> None:
+        """Hand a connection to the threads, and note when."""
+        conn.queued_at = time.monotonic()
+        super().enqueue_req(conn)
+
     def handle(self, conn: TConn) -> object:
         """Serve a request in a thread of the pool, and end the connection there if it is not kept.
 
         gunicorn would wait for the caller to close in the thread that accepts connections and sends the heartbeat.
         """
+        conn.waited_s = time.monotonic() - conn.queued_at
         if not conn.initialized and not self.cfg.is_ssl and not isinstance(conn.sock, BoundedSocket):
             conn.sock = BoundedSocket.taking_over(conn.sock)
         kept: object = False
@@ -118,6 +124,8 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         check_framing(req, behind_proxy=is_behind_proxy(conn.sock))
         if is_outdated(conn.sock):
             req.force_close()
+        if isinstance(conn.sock, BoundedSocket):
+            conn.sock.waited_s, conn.sock.is_ending = conn.waited_s, not self.alive
         served: object = super().handle_request(req, conn)
         return served
 

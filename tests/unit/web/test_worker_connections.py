@@ -33,6 +33,7 @@ def conn(worker: BoundWorker) -> Iterator[TConn]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         made = TConn(worker.cfg, ours, "", "")
+        made.queued_at = time.monotonic()
         yield made
         made.close()
 

@@ -1,0 +1,195 @@
+"""What operators measure: counts of requests and alerts, and the limits with their use, in Prometheus' form.
+
+Every process counts into one table (``Counters``), so that whoever serves the metrics reads them without asking the
+workers. Labels are services, codes, kinds and names of registered clients: few, and nothing of a patient.
+
+Source: SMSP-PERF-002 (throughput, at least daily total and peak hour), SMSP-PERF-001 (limits and their use).
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from smsp_provider.audit.operator_events import Alert, Observer, OperatorEvent, RequestAnswered
+from smsp_provider.engine.admission_use import ThrottleUse, Waits
+from smsp_provider.engine.ports import Clock
+
+__all__ = ["CONTENT_TYPE", "Counters", "CountingObserver", "exposition", "throughput"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_REQUESTS: Final = "requests"
+_SECONDS: Final = "seconds"
+_SECONDS_SUM: Final = "seconds-sum"
+_QUERIES: Final = "queries"
+_ALERTS: Final = "alerts"
+_BOUNDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, float("inf"))
+_HOUR_SECONDS: Final = 3600
+
+
+class Counters(Protocol):
+    """Where events are counted, for all processes."""
+
+    def add(self, amounts: Iterable[tuple[str, float]], *, hour: int | None = None) -> None:
+        """Add to counters by name; with ``hour`` (since 1970) count a request in it. Never raises."""
+        ...
+
+
+class CountingObserver:
+    """Counts events before it hands them on."""
+
+    def __init__(self, observer: Observer, counters: Counters, clock: Clock) -> None:
+        self._observer: Final = observer
+        self._counters: Final = counters
+        self._clock: Final = clock
+
+    def notify(self, event: OperatorEvent) -> None:
+        """See :meth:`smsp_provider.audit.operator_events.Observer.notify`."""
+        if isinstance(event, RequestAnswered):
+            service = "unknown" if event.service is None else event.service.value
+            seconds = event.duration_ms / 1000
+            self._counters.add(
+                (
+                    (f"{_REQUESTS}|{service}|{event.code}", 1),
+                    (f"{_SECONDS}|{service}|{bisect_left(_BOUNDS, seconds)}", 1),
+                    (f"{_SECONDS_SUM}|{service}", seconds),
+                    (_QUERIES, event.spine_exchanges),
+                ),
+                hour=int(self._clock.now().timestamp()) // _HOUR_SECONDS,
+            )
+        elif isinstance(event, Alert):
+            self._counters.add(((f"{_ALERTS}|{event.kind.value}", 1),))
+        self._observer.notify(event)
+
+
+def exposition(counts: Mapping[str, float], hours: Mapping[int, int], use: ThrottleUse | None, now: datetime) -> bytes:
+    """The metrics page: ``counts`` as they were counted, requests by ``hours``, ``use`` where it can be told."""
+    registry = CollectorRegistry()
+    registry.register(_Page(lambda: _metrics(counts, hours, use, now)))
+    return generate_latest(registry)
+
+
+def throughput(hours: Mapping[int, int], day: date) -> tuple[int, int]:
+    """Requests of a day in UTC, and of its busiest hour (SMSP-PERF-002)."""
+    first = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) // _HOUR_SECONDS
+    of_the_day = [hours.get(first + hour, 0) for hour in range(24)]
+    return sum(of_the_day), max(of_the_day)
+
+
+class _Page(Collector):
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        """What the registry asks for."""
+        return self._collect()
+
+
+def _metrics(
+    counts: Mapping[str, float], hours: Mapping[int, int], use: ThrottleUse | None, now: datetime
+) -> Iterator[Metric]:
+    yield from _counted(counts)
+    yield from _by_day(hours, now)
+    if use is not None:
+        yield from _limits(use)
+        yield from _clients(use)
+
+
+def _counted(counts: Mapping[str, float]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "smsp_requests", "Requests by service and code on the wire", labels=("service", "code")
+    )
+    alerts = CounterMetricFamily("smsp_alerts", "Alerts by kind", labels=("kind",))
+    seconds: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(_BOUNDS))
+    sums: dict[str, float] = defaultdict(float)
+    for name, value in sorted(counts.items()):
+        kind, *labels = name.split("|")
+        match kind, labels:
+            case "requests", [service, code]:
+                requests.add_metric((service, code), value)
+            case "alerts", [label]:
+                alerts.add_metric((label,), value)
+            case "seconds", [service, place]:
+                seconds[service][int(place)] = value
+            case "seconds-sum", [service]:
+                sums[service] = value
+    yield requests
+    yield alerts
+    yield CounterMetricFamily("smsp_spine_queries", "Queries that were sent to Spine", counts.get(_QUERIES, 0.0))
+    durations = HistogramMetricFamily("smsp_request_seconds", "From arrival to answer, by service", labels=("service",))
+    for service, found in seconds.items():
+        durations.add_metric((service,), _cumulative(_BOUNDS, found), sums[service])
+    yield durations
+
+
+def _by_day(hours: Mapping[int, int], now: datetime) -> Iterator[Metric]:
+    total = GaugeMetricFamily("smsp_day_requests", "Requests of a day (UTC)", labels=("day",))
+    peak = GaugeMetricFamily("smsp_day_peak_hour_requests", "Requests of its busiest hour", labels=("day",))
+    for label, day in (("today", now.date()), ("yesterday", now.date() - timedelta(days=1))):
+        requests, busiest = throughput(hours, day)
+        total.add_metric((label,), requests)
+        peak.add_metric((label,), busiest)
+    yield total
+    yield peak
+
+
+def _limits(use: ThrottleUse) -> Iterator[Metric]:
+    yield GaugeMetricFamily("smsp_spine_in_flight", "Requests that have a place at Spine", use.in_flight)
+    yield GaugeMetricFamily("smsp_spine_in_flight_limit", "Places at Spine of this host", use.max_in_flight)
+    yield GaugeMetricFamily("smsp_spine_waiting", "Queries that wait for their turn", use.waiting)
+    if use.in_hand is not None:
+        yield GaugeMetricFamily("smsp_spine_rate_in_hand", "Queries that could go at once by the rate", use.in_hand)
+    yield GaugeMetricFamily("smsp_breaker_state", "0 closed, 1 half open, 2 open", use.breaker.value)
+    yield CounterMetricFamily("smsp_breaker_opened", "How often the breaker opened", use.breaker_opened)
+    yield GaugeMetricFamily("smsp_draining", "1 while the provider stops", int(use.draining))
+    refusals = CounterMetricFamily("smsp_refusals", "Requests and queries refused leave, by reason", labels=("reason",))
+    for reason, count in use.refusals.items():
+        refusals.add_metric((reason,), count)
+    yield refusals
+    waits = HistogramMetricFamily("smsp_spine_wait_seconds", "Wait of queries for their turn", labels=("class",))
+    for label, found in (("attended", use.attended), ("unattended", use.unattended)):
+        waits.add_metric((label,), _of_waits(found), found.seconds)
+    yield waits
+
+
+def _clients(use: ThrottleUse) -> Iterator[Metric]:
+    in_flight = GaugeMetricFamily("smsp_client_in_flight", "Requests of a client under way", labels=("client",))
+    limit = GaugeMetricFamily(
+        "smsp_client_limit",
+        "Limits of a client, where it has any: rate, burst, concurrency",
+        labels=("client", "limit"),
+    )
+    in_hand = GaugeMetricFamily("smsp_client_rate_in_hand", "Requests a client could make at once", labels=("client",))
+    admitted = CounterMetricFamily("smsp_client_admitted", "Requests of a client within its limits", labels=("client",))
+    refused = CounterMetricFamily("smsp_client_refused", "Requests of a client beyond its limits", labels=("client",))
+    for client in use.clients:
+        in_flight.add_metric((client.name,), client.in_flight)
+        admitted.add_metric((client.name,), client.admitted)
+        refused.add_metric((client.name,), client.refused)
+        if client.in_hand is not None:
+            in_hand.add_metric((client.name,), client.in_hand)
+        limits = (("rate", client.rate), ("burst", client.burst), ("concurrency", client.concurrency))
+        for name, value in limits:
+            if value is not None:
+                limit.add_metric((client.name, name), value)
+    yield from (in_flight, limit, in_hand, admitted, refused)
+
+
+def _of_waits(waits: Waits) -> list[tuple[str, float]]:
+    return _cumulative(waits.bounds, waits.counts)
+
+
+def _cumulative(bounds: Iterable[float], counts: Iterable[float]) -> list[tuple[str, float]]:
+    total, found = 0.0, []
+    for bound, count in zip(bounds, counts, strict=True):
+        total += count
+        found.append(("+Inf" if bound == float("inf") else str(bound), total))
+    return found

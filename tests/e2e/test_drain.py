@@ -1,0 +1,88 @@
+"""How a provider stops: what is under way ends well, what comes later is told to come again."""
+
+import http.client
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from served_provider import Answer, ServedProvider, served
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def asked_again(provider: ServedProvider, connection: http.client.HTTPConnection) -> Iterator[Answer]:
+    for _ in range(100):
+        yield provider.ask(connection)
+
+
+def is_refused(provider: ServedProvider) -> bool:
+    """Whether a new connection is not served any more; as long as it is taken, the answer is to try again."""
+    try:
+        assert provider.ask().code == "2100"
+    except (OSError, http.client.HTTPException):
+        return True
+    return False
+
+
+class Asking(threading.Thread):
+    """A request in a thread of its own."""
+
+    def __init__(self, provider: ServedProvider) -> None:
+        super().__init__()
+        self.provider = provider
+        self.answer: Answer | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.answer = self.provider.ask()
+
+
+def test_a_stopping_provider_ends_what_is_under_way_and_refuses_the_rest(tmp_path: Path) -> None:
+    with served(tmp_path / "state", workers=1) as (provider, spine):
+        kept = provider.connection()
+        assert provider.ask(kept).code == "SMSP-0000"
+        spine.delay = 1.5
+        before = len(spine.arrivals)
+        under_way = Asking(provider)
+        assert eventually(lambda: len(spine.arrivals) > before)
+        spine.delay = 0
+        provider.process.terminate()
+        assert eventually(lambda: b'"draining": "yes"' in provider.ops_get("/readyz").body)
+        assert provider.ops_get("/readyz").status == 503
+        assert provider.ops_get("/healthz").status == 200
+
+        # The worker hears of the end a moment after operators do.
+        refused = next(answer for answer in asked_again(provider, kept) if answer.code != "SMSP-0000")
+        assert (refused.status, refused.code) == (500, "2100")
+        assert refused.headers["Connection"] == "close"
+        assert int(refused.headers["Retry-After"]) > 0
+        assert eventually(lambda: is_refused(provider))
+
+        under_way.join(20)
+        assert under_way.answer is not None
+        assert under_way.answer.code == "SMSP-0000"
+        assert provider.process.wait(20) == 0
+        with closing(sqlite3.connect(tmp_path / "state" / "audit" / "audit.db")) as audit:
+            intents = audit.execute("SELECT count(*) FROM record WHERE kind = 'intent'").fetchone()[0]
+        assert intents == len(spine.arrivals), "who was refused never came to Spine"
+
+
+def test_a_request_that_spine_never_answers_does_not_keep_a_provider_from_stopping(tmp_path: Path) -> None:
+    with served(tmp_path / "state", workers=1, request_seconds=2) as (provider, spine):
+        spine.delay = 60
+        under_way = Asking(provider)
+        assert eventually(lambda: len(spine.arrivals) > 0)
+        assert provider.stop() == 0
+        under_way.join(20)
+        assert under_way.answer is not None
+        assert under_way.answer.code == "SMSP-0004"
