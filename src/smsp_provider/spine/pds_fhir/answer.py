@@ -118,8 +118,8 @@ def _outcome(document: JSONObject) -> tuple[str, str]:
 
 def _failure(status: int, code: str, diagnostics: str, question: Question) -> SpineFailure | None:
     """Whether a status below 500 that is not 200 is no answer at all; None where PDS declined."""
-    if code == _TOO_MANY_MATCHES and question.interaction == SEARCH:
-        return None
+    if code == _TOO_MANY_MATCHES:
+        return None if question.interaction == SEARCH else Refused(f"HTTP status {status}", (code,))
     codes = (code,) if code else ()
     if status < _BAD_REQUEST or not code or status in _REFUSING_STATUSES or code in _OUR_MISTAKES:
         return Refused(f"HTTP status {status}", codes)
