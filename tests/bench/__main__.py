@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.admittance import admittance
 from bench.hostile import hostile
 from bench.in_process import in_process
 from bench.over_http import over_http
@@ -24,6 +25,7 @@ from bench.slow_spine import slow_spine
 _PARTS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {
     "in_process": lambda state, quick: in_process(state, 20 if quick else 2_000),
     "over_http": lambda state, quick: over_http(state, 40 if quick else 3_000),
+    "admittance": lambda state, quick: admittance(state, 40 if quick else 3_000),
     "slow_spine": lambda state, quick: slow_spine(state, 1 if quick else 40),
     "hostile": lambda state, quick: hostile(state, 20 if quick else 1),
 }

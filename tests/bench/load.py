@@ -8,8 +8,10 @@ import json
 import resource
 import selectors
 import socket
+import ssl
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from bench.material import PATH, Requests
@@ -21,11 +23,13 @@ _CHUNK = 65_536
 
 
 class _Caller:
-    """One connection."""
+    """One connection, over TLS where there is a context for it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self.sent_at = 0.0
         self._received = bytearray()
 
@@ -40,6 +44,9 @@ class _Caller:
         if not chunk:
             raise ConnectionError("the server closed a kept connection")
         self._received += chunk
+        while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            # Decrypted already: the selector will not tell of it.
+            self._received += self.socket.recv(_CHUNK)
         head, separator, body = bytes(self._received).partition(b"\r\n\r\n")
         if not separator:
             return None
@@ -47,8 +54,10 @@ class _Caller:
         return bytes(self._received) if len(body) == length else None
 
 
-def run(port: int, connections: int, requests: int, spread_s: float) -> dict[str, Any]:
-    """Send ``requests`` after a warm-up of one on every connection.
+def run(
+    port: int, connections: int, requests: int, spread_s: float, tls: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Send ``requests`` after a warm-up of one on every connection, over TLS with ``certificate``, ``key`` and ``ca``.
 
     The connections begin one after the other within ``spread_s`` seconds: callers who do not know of each other do not
     call in step, and behind a constant delay those that began together would stay together.
@@ -56,7 +65,11 @@ def run(port: int, connections: int, requests: int, spread_s: float) -> dict[str
     Returns requests a second over the whole, the latency of each in milliseconds (of one connection's turn, waiting in
     the server's queue included), how many were not answered with success, and the generator's own CPU seconds.
     """
-    made, callers = _requests(requests + connections), [_Caller(port) for _ in range(connections)]
+    context = None
+    if tls is not None:
+        context = ssl.create_default_context(cafile=tls["ca"])
+        context.load_cert_chain(tls["certificate"], tls["key"])
+    made, callers = _requests(requests + connections), [_Caller(port, context) for _ in range(connections)]
     _exchange(callers, made[:connections], [], 0.0)
     latencies: list[float] = []
     used, began = _cpu_seconds(), time.perf_counter()

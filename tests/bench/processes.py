@@ -85,9 +85,13 @@ def resident_kb(pid: int | str, line: str = "VmRSS") -> int:
     return next(int(text.split()[1]) for text in status if text.startswith(f"{line}:"))
 
 
-def loaded(port: int, *, connections: int, requests: int, spread_s: float = 0.0) -> dict[str, Any]:
+def loaded(
+    port: int, *, connections: int, requests: int, spread_s: float = 0.0, tls: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Put load on a server from a process of its own; see :mod:`bench.load` for the figures."""
-    options = json.dumps({"port": port, "connections": connections, "requests": requests, "spread_s": spread_s})
+    options = json.dumps(
+        {"port": port, "connections": connections, "requests": requests, "spread_s": spread_s, "tls": tls}
+    )
     finished = subprocess.run([sys.executable, "-m", "bench.load", options], stdout=subprocess.PIPE, check=True)
     figures: dict[str, Any] = json.loads(finished.stdout)
     return figures

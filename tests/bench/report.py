@@ -7,6 +7,7 @@ __all__ = ["report", "targets"]
 
 _ENGINE_RATIO = 1.6
 _SHARE_OF_BARE = 0.7
+_ADMITTANCE_RATIO = 1.25
 _SHARE_OF_IDEAL = 0.95
 _ADDED_P99_MS = 50.0
 _MOST_SHOWN = 8
@@ -21,6 +22,9 @@ def targets(figures: Mapping[str, Any]) -> dict[str, bool]:
     if "over_http" in figures:
         share = figures["over_http"]["share_of_bare"]
         found[f"over HTTP at least {_SHARE_OF_BARE:.0%} of the bare handler"] = share >= _SHARE_OF_BARE
+    if "admittance" in figures:
+        ratio = figures["admittance"]["cpu_ratio"]
+        found[f"knowing the caller costs at most {_ADMITTANCE_RATIO - 1:.0%} more CPU"] = ratio <= _ADMITTANCE_RATIO
     if "slow_spine" in figures:
         for mode, run in figures["slow_spine"].items():
             fifty = run["50"]
@@ -46,6 +50,7 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
     for part, lines in (
         ("in_process", _in_process),
         ("over_http", _over_http),
+        ("admittance", _admittance),
         ("slow_spine", _slow_spine),
         ("hostile", _hostile),
     ):
@@ -82,6 +87,17 @@ def _over_http(found: Mapping[str, Any]) -> Iterator[str]:
         f"  provider / bare: {found['share_of_bare']:.0%} of the requests/s,"
         f" {found['share_of_bare_by_server_cpu']:.0%} by server CPU"
     )
+
+
+def _admittance(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"(e) who calls: plain HTTP and everybody, mutual TLS and one of {found['clients']} registered clients"
+    for name in ("everybody", "registered"):
+        run = found[name]
+        yield (
+            f"  {name:10} {run['per_s']:7.0f} requests/s  p50 {run['p50_ms']:.1f} ms"
+            f"  server CPU {run['server_cpu_us']:.0f} us a request"
+        )
+    yield f"  registered / everybody: {found['cpu_ratio']:.2f} x the server CPU"
 
 
 def _slow_spine(found: Mapping[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.admittance import make_registry, registered, server_tls
 from bench.in_process import floor_work
 from bench.material import edge_of, instant_connector, observer, patients, prepared_answer, settings, spine_settings
 from smsp_provider.observe.logs import Level, LogLevel
@@ -56,6 +57,14 @@ def _provider_app(options: Options) -> WSGIApplication:
     return spyne_app.make_app(edge_of(provider))
 
 
+def _registered_app(options: Options) -> WSGIApplication:
+    """The provider for registered clients, over mutual TLS."""
+    state = Path(options["state"])
+    chosen = registered(settings(state, options["synchronous"]))
+    provider = build_provider(chosen, connector=instant_connector(prepared_answer(patients(state / "patients.db"))))
+    return spyne_app.make_app(edge_of(provider))
+
+
 def _whole_app(options: Options) -> WSGIApplication:
     state = Path(options["state"])
     pki = make_pki(state / "keys")
@@ -67,7 +76,8 @@ def _whole_app(options: Options) -> WSGIApplication:
 
 def _serve(make_app: Callable[[Options], WSGIApplication], options: Options) -> None:
     """Two workers of threads, as the provider's own settings have them."""
-    listener = Listener(f"127.0.0.1:{options['port']}", None, 2, options["threads"], 5)
+    tls = server_tls(Path(options["state"]) / "keys") if make_app is _registered_app else None
+    listener = Listener(f"127.0.0.1:{options['port']}", tls, 2, options["threads"], 5)
     watch = Supervision(observer(), LogLevel(Level.ERROR), lambda: None)
     run(lambda: make_app(options), listener, watch)
 
@@ -82,10 +92,13 @@ def _spine(options: Options) -> None:
         told.wait()
 
 
-_APPS = {"floor": _floor_app, "provider": _provider_app, "whole": _whole_app}
+_APPS = {"floor": _floor_app, "provider": _provider_app, "registered": _registered_app, "whole": _whole_app}
 
 if __name__ == "__main__":
     role, chosen = sys.argv[1], json.loads(sys.argv[2])
+    if role == "registered":
+        folder = Path(chosen["state"])
+        make_registry(registered(settings(folder, chosen["synchronous"])), folder / "keys")
     if role == "spine":
         _spine(chosen)
     else:
