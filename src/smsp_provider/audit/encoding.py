@@ -17,6 +17,8 @@ from smsp_provider.audit.events import (
     EndingKind,
     FaultFacts,
     Intent,
+    OperatorAct,
+    OperatorActKind,
     PatientFacts,
     Record,
     RequestFacts,
@@ -40,7 +42,7 @@ MAX_TEXT: Final = 1000
 _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
 
-Kind = Literal["intent", "ending", "closure", "start", "change"]
+Kind = Literal["intent", "ending", "closure", "start", "change", "act"]
 Fields = dict[str, object]
 
 # ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
@@ -79,8 +81,10 @@ def encode(record: Record, at: str | None = None) -> str:
         fields = {"exchange": record.exchange_id, "at": moment, "writer": record.writer}
     elif isinstance(record, Start):
         fields = _start(record, moment)
-    else:
+    elif isinstance(record, Change):
         fields = _change(record, moment)
+    else:
+        fields = _act(record, moment)
     return _to_json(fields)
 
 
@@ -98,8 +102,8 @@ def decode(kind: str, text: str) -> Record:
         raise UnreadableRecord("not a record of this version") from None
 
 
-def _text(value: str | None) -> str | None:
-    return value if value is None or len(value) <= MAX_TEXT else value[:MAX_TEXT] + _CUT
+def _text(value: str) -> str:
+    return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + _CUT
 
 
 def _digits(number: NHSNumber | None) -> str | None:
@@ -116,29 +120,33 @@ def _without_defaults(fields: Fields) -> Fields:
 
 
 def _request(request: RequestFacts) -> Fields:
-    return _without_defaults(
-        {
-            "address": request.address,
-            "username": _text(request.username),
-            "cn": _text(request.common_name),
-            "certificate": request.certificate,
-            "client": request.client,
-            "service": _word(request.service),
-            "action": _text(request.action),
-            "message": _text(request.message_id),
-            "tracking": _text(request.tracking_id),
-            "identity": [(_text(item.type), _text(item.uri)) for item in request.audit_ids] or None,
-            "method": _word(request.method),
-            "ods": None if request.ods_code is None else _text(request.ods_code.code),
-            "sender": _text(request.sender_address),
-            "from": _text(request.from_address),
-            "nhs_number": _digits(request.nhs_number),
-            "signed": request.signed,
-            "signer": request.signer,
-            "repeated": request.repeated,
-            "decoded": request.decoded,
-        }
-    )
+    fields: Fields = {
+        "address": request.address,
+        "username": request.username,
+        "cn": request.common_name,
+        "certificate": request.certificate,
+        "client": request.client,
+        "service": _word(request.service),
+        "action": request.action,
+        "message": request.message_id,
+        "tracking": request.tracking_id,
+        "identity": [(_text(item.type), _text(item.uri)) for item in request.audit_ids] or None,
+        "method": _word(request.method),
+        "ods": None if request.ods_code is None else request.ods_code.code,
+        "sender": request.sender_address,
+        "from": request.from_address,
+        "nhs_number": _digits(request.nhs_number),
+        "signed": request.signed,
+        "signer": request.signer,
+        "repeated": request.repeated,
+        "decoded": request.decoded,
+    }
+    # (Nearly no text is too long: one comparison for each costs less than one call.)
+    return {
+        name: _text(value) if isinstance(value, str) and len(value) > MAX_TEXT else value
+        for name, value in fields.items()
+        if value is not None and value is not False
+    }
 
 
 def _intent(intent: Intent, at: str) -> Fields:
@@ -210,6 +218,19 @@ def _change(change: Change, at: str) -> Fields:
             "version": change.version,
             "before": change.before,
             "after": change.after,
+        }
+    )
+
+
+def _act(act: OperatorAct, at: str) -> Fields:
+    return _without_defaults(
+        {
+            "at": at,
+            "act": _word(act.kind),
+            "access_point": _text(act.access_point),
+            "operator": _text(act.operator),
+            "attempts": act.attempts or None,
+            "detail": _text(act.detail) or None,
         }
     )
 
@@ -380,12 +401,24 @@ def _read_change(reader: _Reader) -> Change:
     )
 
 
+def _read_act(reader: _Reader) -> OperatorAct:
+    return OperatorAct(
+        at=reader.moment("at"),
+        kind=OperatorActKind(reader.text("act")),
+        access_point=reader.text("access_point"),
+        operator=reader.maybe("operator"),
+        attempts=reader.number("attempts") if reader.has("attempts") else 0,
+        detail=reader.maybe("detail") or "",
+    )
+
+
 _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
     Closure: "closure",
     Start: "start",
     Change: "change",
+    OperatorAct: "act",
 }
 
 _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
@@ -394,4 +427,5 @@ _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "closure": _read_closure,
     "start": _read_start,
     "change": _read_change,
+    "act": _read_act,
 }
