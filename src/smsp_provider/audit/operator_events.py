@@ -28,6 +28,10 @@ class AlertKind(Enum):
     CLIENT_REGISTRY_UNAVAILABLE = "client-registry-unavailable"
     CLIENT_UNREADABLE = "client-unreadable"
     CLIENT_REVIEW_DUE = "client-review-due"
+    PROBING = "probing-suspected"
+    PROBING_WATCH_UNAVAILABLE = "probing-watch-unavailable"
+    OPERATOR_LOGIN_REFUSED = "operator-login-refused"
+    OPERATOR_LOCKED = "operator-locked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +63,17 @@ class InputRefused:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that needs a person (IG-ALERT-2.26 among others); ``codes`` are those of PDS where they matter."""
+    """Something that needs a person (IG-ALERT-2.26 among others); ``codes`` are those of PDS where they matter.
+
+    ``client`` and ``count`` are set where the alert is about what one calling system did how often.
+    """
 
     kind: AlertKind
     exchange_id: str | None
     reason: str
     codes: tuple[str, ...] = ()
+    client: str | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

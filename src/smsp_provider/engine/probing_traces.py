@@ -6,6 +6,7 @@ those of guessed values. Places in bitmaps are moved by a part of a digest, so t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from hashlib import blake2b
 from typing import Final
 
@@ -18,6 +19,7 @@ __all__ = [
     "KEY_BYTES",
     "NO_POSTCODE",
     "ROW_KEY_BYTES",
+    "NextStep",
     "NumberTrace",
     "SearchTrace",
     "Varied",
@@ -43,7 +45,20 @@ _UNSUCCESSFUL_NUMBER: Final = frozenset(
         ResponseCode.NOT_NEW_STYLE,
     }
 )
-_UNSUCCESSFUL_SEARCH: Final = frozenset({ResponseCode.NO_MATCH, ResponseCode.MULTIPLE_MATCHES})
+
+
+class NextStep(IntEnum):
+    """What somebody who only looks for a patient does with the postcode after a search."""
+
+    NONE = 0
+    LEAVE_OUT = 1
+    """Nobody was found: the postcode may be an old one."""
+    ADD = 2
+    """Too many were found."""
+
+
+_AFTER: Final = {ResponseCode.NO_MATCH: NextStep.LEAVE_OUT, ResponseCode.MULTIPLE_MATCHES: NextStep.ADD}
+"""The searches that did not lead to a patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +93,7 @@ class Varied:
 class SearchTrace:
     """A search. ``base`` is the key of its fields but the postcode, for which ``postcode`` stands.
 
-    ``expected`` is the ordinary next step after it, as the value of ``postcode`` is NO_POSTCODE or not: True to leave
-    the postcode out (nobody was found), False to add one (too many were), None where there is none. ``varied`` has
-    entries only where it found nobody or too many.
+    ``next_step`` is the ordinary one after its answer. ``varied`` has entries only where it found nobody or too many.
     """
 
     client: bytes
@@ -88,7 +101,7 @@ class SearchTrace:
     attended: bool
     base: bytes
     postcode: bytes
-    expected: bool | None
+    next_step: NextStep
     varied: tuple[Varied, ...]
 
 
@@ -116,9 +129,8 @@ def trace_of_search(answered: Answered, request: BySearch, key: bytes) -> Search
     client, code = answered.client, answered.code
     postcode = "".join((request.postcode or "").split()).upper()
     born, family, given = request.date_of_birth.digits, request.family.casefold(), (request.given or "").casefold()
-    expected = {ResponseCode.NO_MATCH: True, ResponseCode.MULTIPLE_MATCHES: False}.get(code)
     varied: tuple[Varied, ...] = ()
-    if code in _UNSUCCESSFUL_SEARCH:
+    if code in _AFTER:
         varied = tuple(_varied(key, client, (request.gender, postcode), (born, family, given)))
     return SearchTrace(
         client=_digest(key, "client", client)[:ROW_KEY_BYTES],
@@ -126,7 +138,7 @@ def trace_of_search(answered: Answered, request: BySearch, key: bytes) -> Search
         attended=answered.attended,
         base=_digest(key, "base", client, request.gender, born, family, given)[:ROW_KEY_BYTES],
         postcode=_digest(key, "postcode", postcode)[:_MARK_BYTES] if postcode else NO_POSTCODE,
-        expected=expected,
+        next_step=_AFTER.get(code, NextStep.NONE),
         varied=varied,
     )
 

@@ -118,7 +118,9 @@ _NAMES: Final[dict[type[OperatorEvent], str]] = {
     EdgeAnswered: "edge-answered",
 }
 
-_WORTH_A_LOOK: Final = frozenset({AlertKind.SENSITIVE_RECORD, AlertKind.UNMAPPED_PDS_CODE, AlertKind.CLIENT_REVIEW_DUE})
+_WORTH_A_LOOK: Final = frozenset(
+    {AlertKind.SENSITIVE_RECORD, AlertKind.UNMAPPED_PDS_CODE, AlertKind.CLIENT_REVIEW_DUE, AlertKind.PROBING}
+)
 
 
 def _level_of(event: OperatorEvent) -> Level:

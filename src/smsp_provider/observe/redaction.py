@@ -67,6 +67,8 @@ _KEEPERS: Final[Mapping[str, _Keeper]] = {
     "reason": _text,
     "method": _code,
     "username": _shaped(_SYSTEM),
+    "client": _shaped(_SYSTEM),
+    "count": _number,
     "status": _number,
     "duration_ms": _number,
     "spine_exchanges": _number,

@@ -1,0 +1,79 @@
+"""The watch for guessing that all workers of a host keep together (:mod:`smsp_provider.engine.probing`).
+
+The counts are in a table that all of them map, with the random key of this host that makes them useless elsewhere. They
+are kept over restarts. What cannot be counted is not counted, and nothing else fails for it.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from smsp_provider.audit.operator_events import Alert, AlertKind, Observer
+from smsp_provider.domain.requests import ByNumber
+from smsp_provider.engine.ports import Clock
+from smsp_provider.engine.probing import Answered, Finding, ProbingPolicy
+from smsp_provider.engine.probing_detector import Detector
+from smsp_provider.engine.probing_table import TABLE_BYTES, ProbingTable
+from smsp_provider.engine.probing_traces import KEY_BYTES, trace_of_number, trace_of_search
+from smsp_provider.storage.shared_region import SharedRegion
+
+__all__ = ["SharedProbingWatch"]
+
+_KIND: Final = b"probing"
+_VERSION: Final = 1
+_NO_KEY: Final = bytes(KEY_BYTES)
+
+
+class SharedProbingWatch:
+    """Keeps the table at ``path``; safe for threads, processes and forks.
+
+    A table that cannot be used is told once by each process, until it could be used again. Nobody waits for it longer
+    than ``wait_s``.
+    """
+
+    def __init__(
+        self, path: Path, policy: ProbingPolicy, clock: Clock, observer: Observer, *, wait_s: float = 0.1
+    ) -> None:
+        self._detector: Final = Detector(policy)
+        self._clock: Final = clock
+        self._observer: Final = observer
+        self._region: Final = SharedRegion(
+            path, kind=_KIND, version=_VERSION, size=KEY_BYTES + TABLE_BYTES, wait_s=wait_s
+        )
+        self._is_broken = False
+
+    def note(self, answered: Answered) -> None:
+        """See :meth:`smsp_provider.engine.probing.ProbingWatch.note`."""
+        try:
+            found = self._count(answered)
+        except Exception as failure:  # noqa: BLE001 - whatever it is: the request has its answer, and must get it
+            self._tell_of(failure, answered.exchange_id)
+            return
+        self._is_broken = False
+        for finding in found:
+            self._observer.notify(
+                Alert(
+                    AlertKind.PROBING,
+                    answered.exchange_id,
+                    finding.pattern.value,
+                    client=answered.client,
+                    count=finding.count,
+                )
+            )
+
+    def _count(self, answered: Answered) -> list[Finding]:
+        now = int(self._clock.now().timestamp())
+        with self._region.locked() as view:
+            key = bytes(view[:KEY_BYTES])
+            if key == _NO_KEY:
+                key = view[:KEY_BYTES] = os.urandom(KEY_BYTES)
+            table = ProbingTable(view[KEY_BYTES:])
+            request = answered.request
+            if isinstance(request, ByNumber):
+                return self._detector.count_number(table, trace_of_number(answered, request, key), now)
+            return self._detector.count_search(table, trace_of_search(answered, request, key), now)
+
+    def _tell_of(self, failure: Exception, exchange_id: str) -> None:
+        if not self._is_broken:
+            self._is_broken = True
+            self._observer.notify(Alert(AlertKind.PROBING_WATCH_UNAVAILABLE, exchange_id, type(failure).__name__))
