@@ -76,6 +76,8 @@ class Authority:
         builder = _builder(key, name, self.certificate.subject, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         builder = builder.add_extension(_usage(signs_certificates=is_authority), critical=True)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
