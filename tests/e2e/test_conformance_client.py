@@ -1,6 +1,8 @@
 """The simulator for client developers, called by real clients, and what it says about what they sent."""
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -27,6 +29,7 @@ from smsp_provider.conformance.validate import Validator, packaged_rules
 from smsp_provider.xmlcore.schemas import Schemas
 from tls_fixtures import make_pki
 
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = read_script()
 SCHEMAS = Schemas()
 VALIDATOR = Validator(SCHEMAS, RuleRunner(packaged_rules(), PathMap()))
@@ -203,6 +206,39 @@ def test_the_commands_of_a_client_developer(tmp_path: Path) -> None:
     assert verdicts["RQ_0001"] == verdicts["CL_SUPERSEDED"] == "passed"
     assert verdicts["CL_NO_MATCH"] == "not applicable"
     assert b"9993000086" in (tmp_path / "evidence" / "messages" / "RQ_0001.request.http").read_bytes()
+
+
+@pytest.mark.slow
+def test_the_newcomers_page_as_it_is_written(tmp_path: Path) -> None:
+    """Its commands in their order; only the address and the folder differ."""
+    page = (ROOT / "docs" / "how-to" / "test-your-client.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    start, first, second, with_certificates = (shlex.split(block) for block in blocks)
+    assert {start[0], first[0], second[0], with_certificates[0]} == {".venv/bin/smsp"}
+    here = {"127.0.0.1:8090": "127.0.0.1:0", "client-evidence": str(tmp_path / "evidence")}
+    process = subprocess.Popen(
+        [*COMMAND, *(here.get(word, word) for word in start[1:])], stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2].rstrip(",")
+        for words, code in ((first, "SMSP-0000"), (second, "DEMOG-0017")):
+            done = run_smsp(*(word.replace("http://127.0.0.1:8090/smsp/pds", url) for word in words[1:]))
+            assert code in done.stdout, done.stderr
+        assert process.stdout.readline() == "RQ_0001 passed: verifyNHSNumber-v1-0, answered: found\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait(5)
+        assert process.stdout is not None
+        process.stdout.close()
+    assert (tmp_path / "evidence" / "report.html").exists()
+    assert (tmp_path / "evidence" / "junit.xml").exists()
+    triggers = {trigger for rule in SCRIPT.rules for trigger in rule.triggers}
+    named = re.findall(r"^\| ([0-9]{10}) \| ([0-9]{8}) \|", page, re.MULTILINE)
+    assert named
+    assert {value for row in named for value in row} <= triggers
 
 
 def test_requests_without_a_length_or_too_large_are_refused_and_a_slow_one_holds_up_nobody(

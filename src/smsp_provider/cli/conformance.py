@@ -26,10 +26,11 @@ from smsp_provider.conformance.expectations import Judge
 from smsp_provider.conformance.mutations import BadStep
 from smsp_provider.conformance.population import PACKAGED, InvalidPopulation, Population, read_population
 from smsp_provider.conformance.report import html_report
+from smsp_provider.conformance.requirements import STATUSES, InvalidCatalogue, read_catalogue, table_of
 from smsp_provider.conformance.rules_language import PathMap, read_rules
 from smsp_provider.conformance.rules_run import RuleRunner
 from smsp_provider.conformance.runner import Runner
-from smsp_provider.conformance.scripts import InvalidScript, read_script
+from smsp_provider.conformance.scripts import PACKAGED_ANSWERS, InvalidScript, read_script
 from smsp_provider.conformance.transport import Target, Transport, UnusableTarget
 from smsp_provider.conformance.validate import Validator, packaged_rules
 from smsp_provider.xmlcore.resources import schemas_directory, wsdl_file
@@ -39,6 +40,7 @@ from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
 __all__ = ["conformance"]
 
 _File: Final = regular_file
+_SHOWN: Final = {"population": PACKAGED, "answers": PACKAGED_ANSWERS, "expectations": "expectations.toml"}
 _Folder: Final = click.Path(file_okay=False, path_type=Path)
 _ExistingFolder: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -133,10 +135,16 @@ def list_command(*, cases: tuple[Path, ...]) -> int:
     return ExitCode.OK
 
 
-@conformance.command("population")
-def population_command() -> int:
-    """Print the packaged population: copy it for a system of your own, and put its test patients in."""
-    click.echo(data_text(PACKAGED), nl=False)
+@conformance.command("show")
+@click.argument("what", type=click.Choice(list(_SHOWN)))
+def show_command(*, what: str) -> int:
+    """Print a packaged file, to copy and change it.
+
+    population: who plays which part in the cases, for `run --population`.
+    answers: rules and patients of the simulator, for `simulate --script`.
+    expectations: the checks and groups that cases ask for by name.
+    """
+    click.echo(data_text(_SHOWN[what]), nl=False)
     return ExitCode.OK
 
 
@@ -278,6 +286,36 @@ def compare_command(*, first: Path, second: Path) -> int:
     worse = sum(1 for difference in found if difference.worse)
     click.echo(f"{len(found)} differences, {worse} of them for the worse")
     return ExitCode.UNEXPECTED if worse else ExitCode.OK
+
+
+@conformance.command("requirements")
+@click.argument("results", nargs=-1, required=True, type=regular_file)
+@click.option("--catalogue", type=_File, required=True, help="TOML file of the requirements.")
+@click.option("--root", type=_ExistingFolder, default=".", help="Folder that the catalogue's documents are named from.")
+@click.option("--to", type=_Folder, required=True, help="Folder for requirements.html and requirements.csv.")
+def requirements_command(*, results: tuple[Path, ...], catalogue: Path, root: Path, to: Path) -> int:
+    """Build the requirement table from a catalogue and test results.
+
+    RESULTS are JUnit XML files whose tests name requirements by properties called rule; `run --to` writes such a file.
+    Exit code 1 when a MUST has neither a passing test nor a documented reason, or a test failed.
+    """
+    facts = (("made", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"), ("product", f"smsp-provider {__version__}"))
+    try:
+        table = table_of(read_catalogue(catalogue, root), results, facts)
+        to.mkdir(parents=True, exist_ok=True)
+        (to / "requirements.html").write_text(table.html(), encoding="utf-8")
+        (to / "requirements.csv").write_text(table.csv(), encoding="utf-8")
+    except InvalidCatalogue as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise CannotStart(f"{to}: {error.strerror}") from None
+    gaps = list(table.gaps())
+    for gap in gaps:
+        click.echo(f"GAP {gap}")
+    counts = ", ".join(f"{table.count(status)} {status}" for status in STATUSES)
+    click.echo(f"{len(table.rows)} requirements: {counts}")
+    click.echo(f"Table: {to / 'requirements.html'}")
+    return ExitCode.UNEXPECTED if gaps else ExitCode.OK
 
 
 def conclude(run: Run, to: Path | None) -> int:

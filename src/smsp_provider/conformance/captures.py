@@ -22,7 +22,9 @@ from smsp_provider.conformance.xpath import elements, only_element
 
 __all__ = ["Message", "Unreadable", "messages_in"]
 
-_START: Final = re.compile(rb"(?m)^(?:[A-Z]{3,7} [^ \r\n]+ HTTP/1\.[01]|HTTP/1\.[01] [0-9]{3}[^\r\n]*)\r?\n")
+_LINE: Final = rb"(?:[A-Z]{3,7} [^ \r\n]+ HTTP/1\.[01]|HTTP/1\.[01] [0-9]{3}[^\r\n]*)\r?\n"
+_HERE: Final = re.compile(_LINE)
+_START: Final = re.compile(rb"(?m)^" + _LINE)
 _LENGTH: Final = re.compile(rb"(?i)^content-length: *([0-9]+)", re.MULTILINE)
 _CHUNKED: Final = re.compile(rb"(?im)^transfer-encoding: *chunked")
 _TYPE: Final = re.compile(rb"(?im)^content-type: *(multipart/[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)")
@@ -36,7 +38,7 @@ class Unreadable(ValueError):
     """A file or a part of it is no message; the text says where, without its content."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Message:
     """One message. ``soap`` is the envelope's document, ``itk`` the distribution envelope, ``hl7`` the message inside.
 
@@ -81,7 +83,8 @@ def messages_in(name: str, content: bytes) -> list[Message]:
 def _bodies(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The body of each HTTP message, and its content type where that is a multipart one."""
     position = 0
-    while (start := _START.search(content, position)) is not None:
+    # The next message may follow a body at once, without a line break.
+    while (start := _HERE.match(content, position) or _START.search(content, position)) is not None:
         head_end = re.compile(rb"\r?\n\r?\n").search(content, start.start())
         if head_end is None:
             return

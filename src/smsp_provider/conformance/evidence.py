@@ -40,7 +40,7 @@ class UnreadableRun(ValueError):
     """A folder holds no run of this harness."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One case and what became of it. ``exchange`` is None for a case that was not run: ``reason`` says why."""
 
@@ -53,7 +53,7 @@ class Result:
     exchange: Exchange | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A run: ``facts`` (address, time, version and the like) are printed as they are, in their order."""
 

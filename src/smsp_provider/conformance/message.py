@@ -30,7 +30,7 @@ class Caller:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """A valid request and what was written into it; ``values`` are all texts by name, the fields among them."""
 

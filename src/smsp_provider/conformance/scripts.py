@@ -14,9 +14,9 @@ from smsp_provider.conformance.datafiles import data_text, environment
 from smsp_provider.conformance.services import SERVICES, Service
 from smsp_provider.conformance.xpath import elements
 
-__all__ = ["HOW", "InvalidScript", "Rule", "Script", "ScriptedAnswer", "read_script"]
+__all__ = ["HOW", "PACKAGED_ANSWERS", "InvalidScript", "Rule", "Script", "ScriptedAnswer", "read_script"]
 
-PACKAGED: Final = "simulator/answers.toml"
+PACKAGED_ANSWERS: Final = "simulator/answers.toml"
 OTHERWISE: Final = "otherwise"
 HOW: Final = (
     *("cut", "reset", "empty", "html", "not-xml", "wrong-charset", "wrong-relates-to", "wrong-patient"),
@@ -47,7 +47,7 @@ class Rule:
     how: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ScriptedAnswer:
     """An answer ready to be sent; ``body`` None: the connection is closed without one. ``cut``: half of it is sent."""
 
@@ -57,7 +57,7 @@ class ScriptedAnswer:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Script:
     """All rules in order, and the patients that they answer with."""
 
@@ -113,7 +113,7 @@ def read_script(file: Path | None = None) -> Script:
         InvalidScript: the file is unreadable, no TOML, or a rule says something that no rule can say.
     """
     try:
-        tables = tomllib.loads(data_text(PACKAGED) if file is None else file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(data_text(PACKAGED_ANSWERS) if file is None else file.read_text(encoding="utf-8"))
         rules = tuple(_rule(table) for table in tables.get("rule", ()))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidScript(f"{file}: {error}") from None

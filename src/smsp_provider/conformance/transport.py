@@ -38,7 +38,7 @@ class Target:
         return urlsplit(self.url).scheme == "https"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """An HTTP answer: status, headers as they came, body."""
 
@@ -51,7 +51,7 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Exchange:
     """One request and what came of it; ``answer`` is None where nothing usable came, ``problem`` then says why."""
 
