@@ -13,6 +13,9 @@ __all__ = ["PDSCodeMap", "PDSCodeRow", "ResponseCode", "Vocabulary"]
 class ResponseCode(Enum):
     """What a business response says; the value is the name used in the configuration file."""
 
+    # Members are unique, so that they can be told apart as any objects are; Enum's own way is a function in Python.
+    __hash__ = object.__hash__
+
     SUCCESS = "success"
     INPUT_INVALID = "input_invalid"
     ANSWER_UNUSABLE = "answer_unusable"

@@ -34,6 +34,9 @@ MAX_FINDINGS: Final = 20
 class SchemaName(Enum):
     """The schemas that a provider validates against; the value is the published file name."""
 
+    # Members are unique, so that they can be told apart as any objects are; Enum's own way is a function in Python.
+    __hash__ = object.__hash__
+
     DISTRIBUTION_ENVELOPE = "distributionEnvelope-v2-0.xsd"
     TOOLKIT_ERROR_INFO = "ITKMessageTypes-2010-05.xsd"
     VERIFY_NHS_NUMBER_REQUEST = "QUPA_MT000001GB01.xsd"
