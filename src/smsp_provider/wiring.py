@@ -11,6 +11,7 @@ from pathlib import Path
 from smsp_provider import __version__
 from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
+from smsp_provider.config.probing import probing_policy
 from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings
 from smsp_provider.config.vocabulary import load_vocabulary
@@ -33,6 +34,7 @@ from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
 from smsp_provider.storage.daily_notices import DailyNotices
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.shared_counters import SharedCounters
+from smsp_provider.storage.shared_probing import SharedProbingWatch
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
@@ -46,6 +48,7 @@ __all__ = [
     "build_client_store",
     "build_counters",
     "build_policy",
+    "build_probing_watch",
     "build_provider",
     "build_registry",
     "build_throttle",
@@ -142,6 +145,14 @@ def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
     return SharedThrottle(settings.audit.database.with_name("throttle.table"), policy, clock)
 
 
+def build_probing_watch(settings: Settings, clock: Clock, observer: Observer) -> SharedProbingWatch | None:
+    """The watch for guessing that the workers of this host keep together, or None; nothing is opened yet."""
+    if not settings.probing.enabled:
+        return None
+    file = settings.audit.database.with_name("probing.table")
+    return SharedProbingWatch(file, probing_policy(settings.probing), clock, observer)
+
+
 def build_counters(settings: Settings) -> SharedCounters:
     """What all processes of this host count for the metrics; nothing is opened yet."""
     return SharedCounters(settings.audit.database.with_name("counters.table"))
@@ -184,7 +195,8 @@ def build_provider(
         clock=clock,
         ids=ids,
         admission=throttle,
-        registry=registry,
+        registry=registry or build_registry(settings, clock, observer),
+        probing=build_probing_watch(settings, clock, observer),
     )
     return Provider(pipeline, schemas, audit, observer, throttle)
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.config.probing import ProbingSettings
 from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
 from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
 from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, relaxed_tls
@@ -33,6 +34,7 @@ __all__ = [
     "LeastTLS",
     "Limits",
     "LogSettings",
+    "ProbingSettings",
     "ProxyListener",
     "ReplayPolicy",
     "SchemaSettings",
@@ -308,6 +310,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     throttle: ThrottleSettings = ThrottleSettings()
     breaker: BreakerSettings = BreakerSettings()
+    probing: ProbingSettings = ProbingSettings()
     clients: ClientSettings = ClientSettings()
     security: SecuritySettings = SecuritySettings()
     schemas: SchemaSettings = SchemaSettings()

@@ -36,6 +36,7 @@ from smsp_provider.engine.ports import (
     ReplayUnavailable,
     SpineConnector,
 )
+from smsp_provider.engine.probing import Answered, ProbingWatch
 from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
 from smsp_provider.itk.read_back import read_back
 from smsp_provider.itk.response import ResponseIds, build_response
@@ -82,6 +83,7 @@ class Pipeline:
         ids: IdSource,
         admission: Admission,
         registry: ClientRegistry | None = None,
+        probing: ProbingWatch | None = None,
     ) -> None:
         self._policy: Final = policy
         self._entrance: Final = Entrance(registry, policy.security)
@@ -93,6 +95,7 @@ class Pipeline:
         self._clock: Final = clock
         self._ids: Final = ids
         self._admission: Final = admission
+        self._probing: Final = probing
 
     def receive(self, exchange: InboundExchange) -> Received:
         """Read envelope and addressing, and find the service.
@@ -219,7 +222,24 @@ class Pipeline:
             raise
         except Exception as failure:  # noqa: BLE001 - the payload is understood: SMSP-9999 unless the table knows it
             return self._end_with_failure(received, exchange, understood.request, dispose(failure))
-        return self._end_with_outcome(received, exchange, understood.request, outcome)
+        reply = self._end_with_outcome(received, exchange, understood.request, outcome)
+        self._watch(understood, exchange, outcome)
+        return reply
+
+    def _watch(self, understood: Understood, exchange: _Exchange, outcome: Outcome) -> None:
+        """Count what was asked and what came of it, in case somebody guesses."""
+        if self._probing is not None:
+            facts = exchange.facts
+            self._probing.note(
+                Answered(
+                    exchange.exchange_id,
+                    facts.client or facts.username or understood.client,
+                    facts.audit_ids,
+                    understood.attended,
+                    understood.request,
+                    outcome.code,
+                )
+            )
 
     def _end_with_failure(
         self, received: Received, exchange: _Exchange, request: ServiceRequest | None, disposition: Disposition

@@ -7,72 +7,70 @@ push out what has been seen once, and not what is on its way to an alert.
 from struct import Struct
 from typing import Final
 
-from smsp_provider.engine.probing_traces import ROW_KEY_BYTES
+from smsp_provider.engine.probing_traces import KEY_BYTES, ROW_KEY_BYTES
 
-__all__ = ["BITMAP_BITS", "IDENTITY_BYTES", "SUBJECT_BYTES", "TABLE_BYTES", "ProbingTable", "Rows"]
+__all__ = ["BITMAP_BITS", "IDENTITIES", "KEY", "SUBJECTS", "TABLE_BYTES", "Rows", "weigh"]
 
-_HEAD: Final = Struct(f"<{ROW_KEY_BYTES}sIHxx")
+_ROW: Final = f"{ROW_KEY_BYTES}sIHxx"
 """Key, when the row began in seconds since 1970 (0 for a free row), and its weight."""
+_HEAD: Final = Struct("<" + _ROW)
 _WEIGHT: Final = Struct("<H")
 _WEIGHT_BEFORE_BODY: Final = 4
 _MOST_WEIGHT: Final = 65_535
 _PLACES: Final = 8
 
-SUBJECT_BYTES: Final = 32
-BITMAP_BITS: Final = 8192
-IDENTITY_BYTES: Final = 32 + BITMAP_BITS // 8
-_SUBJECT_BUCKETS: Final = 8192
-_IDENTITY_BUCKETS: Final = 512
-_SUBJECTS_BYTES: Final = _SUBJECT_BUCKETS * _PLACES * (_HEAD.size + SUBJECT_BYTES)
-TABLE_BYTES: Final = _SUBJECTS_BYTES + _IDENTITY_BUCKETS * _PLACES * (_HEAD.size + IDENTITY_BYTES)
-"""7.5 MB: room for 65,536 clients, numbers, blocks and searches, and for 4,096 identities."""
-
 
 class Rows:
     """Rows of one size from ``start`` on, each with a body of ``body_bytes`` that is all zero at first."""
 
-    __slots__ = ("_buckets", "_row_bytes", "_start", "_view")
+    __slots__ = ("_bucket", "_buckets", "_no_body", "_row_bytes", "_start", "end")
 
-    def __init__(self, view: memoryview, start: int, buckets: int, body_bytes: int) -> None:
-        self._view: Final = view
+    def __init__(self, start: int, buckets: int, body_bytes: int) -> None:
         self._start: Final = start
         self._buckets: Final = buckets
         self._row_bytes: Final = _HEAD.size + body_bytes
+        self._bucket: Final = Struct("<" + f"{_ROW}{body_bytes}x" * _PLACES)
+        self._no_body: Final = bytes(body_bytes)
+        self.end: Final = start + buckets * self._bucket.size
 
-    def body(self, key: bytes, now: int, window: int) -> int:
+    def body(self, view: memoryview, key: bytes, now: int, window: int) -> int:
         """Where the body of a row is; the row begins anew where ``window`` seconds have passed since it began."""
-        view, size = self._view, self._row_bytes
-        start = self._start + int.from_bytes(key) % self._buckets * _PLACES * size
-        chosen, least = start, (_MOST_WEIGHT + 1, 0)
-        for at in range(start, start + _PLACES * size, size):
-            found, began, weight = _HEAD.unpack_from(view, at)
+        start = self._start + int.from_bytes(key) % self._buckets * self._bucket.size
+        bucket = self._bucket.unpack_from(view, start)
+        keys = bucket[0::3]
+        if key in keys:
+            place = keys.index(key)
+            began = bucket[place * 3 + 1]
             # Either way: a clock that was set back must not keep rows for ever.
-            is_live = began and -window < now - began < window
-            if found == key:
-                if is_live:
-                    return at + _HEAD.size
-                chosen = at
-                break
-            rank = (weight, began) if is_live else (-1, 0)
-            if rank < least:
-                chosen, least = at, rank
+            if began and abs(now - began) < window:
+                return start + place * self._row_bytes + _HEAD.size
+        else:
+            place = min(range(_PLACES), key=lambda one: _worth(bucket[one * 3 + 1], bucket[one * 3 + 2], now, window))
+        row = start + place * self._row_bytes
         # The beginning comes last: who is killed in between leaves a free row.
-        _HEAD.pack_into(view, chosen, key, 0, 0)
-        view[chosen + _HEAD.size : chosen + size] = bytes(size - _HEAD.size)
-        _HEAD.pack_into(view, chosen, key, now, 0)
-        return chosen + _HEAD.size
-
-    def weigh(self, body: int, weight: int) -> None:
-        """Set how much a row has counted."""
-        _WEIGHT.pack_into(self._view, body - _WEIGHT_BEFORE_BODY, min(weight, _MOST_WEIGHT))
+        _HEAD.pack_into(view, row, key, 0, 0)
+        view[row + _HEAD.size : row + self._row_bytes] = self._no_body
+        _HEAD.pack_into(view, row, key, now, 0)
+        return row + _HEAD.size
 
 
-class ProbingTable:
-    """The rows in a buffer of ``TABLE_BYTES``, for as long as nobody else uses it."""
+def weigh(view: memoryview, body: int, weight: int) -> None:
+    """Set how much the row of a body has counted."""
+    _WEIGHT.pack_into(view, body - _WEIGHT_BEFORE_BODY, min(weight, _MOST_WEIGHT))
 
-    __slots__ = ("identities", "subjects", "view")
 
-    def __init__(self, view: memoryview) -> None:
-        self.view: Final = view
-        self.subjects: Final = Rows(view, 0, _SUBJECT_BUCKETS, SUBJECT_BYTES)
-        self.identities: Final = Rows(view, _SUBJECTS_BYTES, _IDENTITY_BUCKETS, IDENTITY_BYTES)
+def _worth(began: int, weight: int, now: int, window: int) -> tuple[int, int]:
+    """What is lost with a row, nothing with one that is free or whose time is over."""
+    return (weight, began) if began and abs(now - began) < window else (-1, 0)
+
+
+BITMAP_BITS: Final = 8192
+
+KEY: Final = slice(0, KEY_BYTES)
+"""Where the host's key is: all zero until there is one."""
+SUBJECTS: Final = Rows(KEY_BYTES, 8192, 32)
+"""Clients, numbers, blocks and searches: 65,536."""
+IDENTITIES: Final = Rows(SUBJECTS.end, 512, 32 + BITMAP_BITS // 8)
+"""Identities: 4,096, each with a bitmap of the numbers that it asked for."""
+TABLE_BYTES: Final = IDENTITIES.end
+"""7.5 MB."""

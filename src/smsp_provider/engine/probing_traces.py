@@ -5,10 +5,9 @@ those of guessed values. Places in bitmaps are moved by a part of a digest, so t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from smsp_provider.domain.requests import ByNumber, BySearch
 from smsp_provider.domain.response_codes import ResponseCode
@@ -61,8 +60,7 @@ _AFTER: Final = {ResponseCode.NO_MATCH: NextStep.LEAVE_OUT, ResponseCode.MULTIPL
 """The searches that did not lead to a patient."""
 
 
-@dataclass(frozen=True, slots=True)
-class NumberTrace:
+class NumberTrace(NamedTuple):
     """A request by NHS number.
 
     ``number`` and ``block`` are keys for the client with the number and with its block; ``place`` (16 bits) stands for
@@ -81,16 +79,14 @@ class NumberTrace:
     unsuccessful: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Varied:
+class Varied(NamedTuple):
     """``others`` is the key of all fields of a search but one, ``mark`` stands for the value of that one (16 bits)."""
 
     others: bytes
     mark: int
 
 
-@dataclass(frozen=True, slots=True)
-class SearchTrace:
+class SearchTrace(NamedTuple):
     """A search. ``base`` is the key of its fields but the postcode, for which ``postcode`` stands.
 
     ``next_step`` is the ordinary one after its answer. ``varied`` has entries only where it found nobody or too many.
@@ -151,7 +147,7 @@ def _varied(key: bytes, client: str, fixed: tuple[str, ...], fields: tuple[str, 
 
 
 def _identity(answered: Answered, key: bytes) -> bytes:
-    ids = sorted(f"{one.type}={one.uri}" for one in answered.identity)
+    ids = sorted([f"{one.type}={one.uri}" for one in answered.identity])
     return _digest(key, "identity", answered.client, *ids)[:ROW_KEY_BYTES]
 
 

@@ -13,7 +13,7 @@ from smsp_provider.domain.requests import ByNumber
 from smsp_provider.engine.ports import Clock
 from smsp_provider.engine.probing import Answered, Finding, ProbingPolicy
 from smsp_provider.engine.probing_detector import Detector
-from smsp_provider.engine.probing_table import TABLE_BYTES, ProbingTable
+from smsp_provider.engine.probing_table import KEY, TABLE_BYTES
 from smsp_provider.engine.probing_traces import KEY_BYTES, trace_of_number, trace_of_search
 from smsp_provider.storage.shared_region import SharedRegion
 
@@ -37,9 +37,7 @@ class SharedProbingWatch:
         self._detector: Final = Detector(policy)
         self._clock: Final = clock
         self._observer: Final = observer
-        self._region: Final = SharedRegion(
-            path, kind=_KIND, version=_VERSION, size=KEY_BYTES + TABLE_BYTES, wait_s=wait_s
-        )
+        self._region: Final = SharedRegion(path, kind=_KIND, version=_VERSION, size=TABLE_BYTES, wait_s=wait_s)
         self._is_broken = False
 
     def note(self, answered: Answered) -> None:
@@ -64,14 +62,13 @@ class SharedProbingWatch:
     def _count(self, answered: Answered) -> list[Finding]:
         now = int(self._clock.now().timestamp())
         with self._region.locked() as view:
-            key = bytes(view[:KEY_BYTES])
+            key = bytes(view[KEY])
             if key == _NO_KEY:
-                key = view[:KEY_BYTES] = os.urandom(KEY_BYTES)
-            table = ProbingTable(view[KEY_BYTES:])
+                key = view[KEY] = os.urandom(KEY_BYTES)
             request = answered.request
             if isinstance(request, ByNumber):
-                return self._detector.count_number(table, trace_of_number(answered, request, key), now)
-            return self._detector.count_search(table, trace_of_search(answered, request, key), now)
+                return self._detector.count_number(view, trace_of_number(answered, request, key), now)
+            return self._detector.count_search(view, trace_of_search(answered, request, key), now)
 
     def _tell_of(self, failure: Exception, exchange_id: str) -> None:
         if not self._is_broken:
