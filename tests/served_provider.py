@@ -72,15 +72,21 @@ class CountingSpine(EmbeddedSpine):
 
 
 class ServedProvider:
-    """A running provider; ``log`` is its standard output and error."""
+    """A running provider and its Spine; ``log`` is its standard output and error."""
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", address: tuple[str, int], ops: tuple[str, int], log: Path
+        self,
+        process: "subprocess.Popen[bytes]",
+        address: tuple[str, int],
+        ops: tuple[str, int],
+        log: Path,
+        spine: CountingSpine,
     ) -> None:
         self.process = process
         self.address = address
         self.ops = ops
         self.log = log
+        self.spine = spine
 
     def connection(self, seconds: float = 60) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(*self.address, timeout=seconds)
@@ -176,7 +182,7 @@ def served(
                 process = subprocess.Popen(
                     [*COMMAND, "serve", "--config", str(config)], stdout=written, stderr=written, env=environment()
                 )
-            provider = ServedProvider(process, http_address, ops_address, log)
+            provider = ServedProvider(process, http_address, ops_address, log, spine)
             try:
                 provider.wait_until_ready()
                 yield provider, spine

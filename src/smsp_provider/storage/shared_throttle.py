@@ -6,12 +6,12 @@ threads one of them looks at the table every few milliseconds, for all of them; 
 """
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from smsp_provider.domain.clients import Limits
 from smsp_provider.domain.failures import NotSent
@@ -20,15 +20,16 @@ from smsp_provider.engine.admission_use import ClientUse, ThrottleUse
 from smsp_provider.engine.breaker import speaks_against_spine
 from smsp_provider.engine.ports import Clock, Deadline
 from smsp_provider.storage.shared_region import SharedRegion
-from smsp_provider.storage.throttle_table import CLIENTS, SIZE, ClientRow, Refusal, State, ThrottleTable, started_at
+from smsp_provider.storage.throttle_parking import Parking
+from smsp_provider.storage.throttle_rows import Refusal, State, mark_of_process
+from smsp_provider.storage.throttle_table import CLIENTS, SIZE, ThrottleTable
 from smsp_provider.storage.throttle_turns import (
     Applicant,
     Refused,
     ThrottlePolicy,
     Turns,
     clients_in,
-    pace_of,
-    whole_seconds,
+    count_in,
 )
 
 __all__ = ["SharedThrottle", "current_use"]
@@ -37,46 +38,35 @@ _KIND: Final = b"throttle"
 _VERSION: Final = 1
 _NAME_BYTES: Final = 64
 
-_LOOK_SECONDS: Final = 0.003
-"""How often a process with waiting threads looks at the table."""
 _LOOK_AFTER_SECONDS: Final = 1.0
 """How often at most it is looked whether processes died."""
 
 
-class _Parked:
-    """A waiting thread of this process."""
-
-    __slots__ = ("event", "state")
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.state: int = State.WAITING
+_Debt = Callable[[ThrottleTable], None]
+"""What this process still has to do at the table: give something back, or tell the breaker of a query."""
 
 
-class _Place(NamedTuple):
-    """To be given back: the place of a request at Spine, since when it held it."""
+class _AtTable:
+    """``with`` it one is at the table, alone and known to it; :class:`Busy` where it cannot be used."""
 
-    since: float
+    def __init__(self, region: SharedRegion, be_known: Callable[[ThrottleTable], None]) -> None:
+        self._region: Final = region
+        self._be_known: Final = be_known
 
+    def __enter__(self) -> ThrottleTable:
+        try:
+            table = ThrottleTable(self._region.acquire())
+        except OSError:
+            raise Busy("the table of limits cannot be used", 1) from None
+        try:
+            self._be_known(table)
+        except BaseException:
+            self._region.release()
+            raise
+        return table
 
-class _Request(NamedTuple):
-    """To be given back: one request under way of the client in this row."""
-
-    client: int
-
-
-class _Abandoned(NamedTuple):
-    """To be cleared away: a ticket whose thread went away when the table could not be used."""
-
-    ticket: int
-
-
-class _Evidence(NamedTuple):
-    """To be told to the breaker: how a query ended."""
-
-    began: float
-    ended: float
-    failed: bool
+    def __exit__(self, *_: object) -> None:
+        self._region.release()
 
 
 class SharedThrottle:
@@ -90,15 +80,16 @@ class SharedThrottle:
         self._clock: Final = clock
         self._turns: Final = Turns(policy)
         self._region: Final = SharedRegion(path, kind=_KIND, version=_VERSION, size=SIZE, wait_s=wait_s)
+        self._table: Final = _AtTable(self._region, self._be_known)
         self._begin(0)
 
     def _begin(self, pid: int) -> None:
         """The state of one process."""
-        self._pid, self._started, self._process = pid, started_at(pid) if pid else 0, 0
+        self._pid, self._process = pid, 0
+        self._mark = mark_of_process() if pid else b""
         self._rows: dict[str, int] = {}
-        self._parked: dict[int, _Parked] = {}
-        self._leading = threading.Lock()
-        self._owed: list[_Place | _Request | _Abandoned | _Evidence] = []
+        self._parking = Parking()
+        self._owed: list[_Debt] = []
 
     def admit_request(self, client: str, limits: Limits) -> "_RequestUnderWay":
         """See :meth:`smsp_provider.engine.admission.Admission.admit_request`."""
@@ -167,16 +158,17 @@ class SharedThrottle:
         Raises:
             Busy: the client has used up its rate or its concurrency.
         """
-        with self._table() as table:
+        with self._table as table:
             now = self._clock.monotonic()
             index = self._row_of(table, client)
             row = table.client(index)
             if limits.concurrency is not None and row.in_flight >= limits.concurrency:
                 self._look_after(table, now)
                 row = table.client(index)
-            refused = _count_in(row, limits, now)
+            refused = count_in(row, limits, now)
             if refused is None:
-                table.hold(index, row, self._process, 1)
+                row.in_flight += 1
+                table.hold(index, self._process, 1)
             else:
                 table.count_refusal(refused.why)
             table.put_client(index, row)
@@ -186,7 +178,7 @@ class SharedThrottle:
 
     def leave_request(self, client: int) -> None:
         """Count a request off."""
-        self._give_back(_Request(client))
+        self._give_back(lambda table: table.hold(client, self._process, -1))
 
     def take_turn(self, turn: Turn, *, has_place: bool) -> None:
         """Wait for a turn at Spine, and for a place unless the request has one.
@@ -197,10 +189,11 @@ class SharedThrottle:
         """
         parked = None
         try:
-            with self._table() as table:
+            with self._table as table:
                 head, now = table.head(), self._clock.monotonic()
-                self._look_after(table, now, only_when=head.waiting > 0 or head.in_flight >= self._policy.max_in_flight)
-                head = table.head()
+                if head.waiting or head.in_flight >= self._policy.max_in_flight:
+                    self._look_after(table, now)
+                    head = table.head()
                 client = 0 if has_place else self._row_of(table, turn.client)
                 applicant = Applicant(self._process, client, turn.attended, has_place, turn.deadline.at)
                 try:
@@ -211,10 +204,10 @@ class SharedThrottle:
                 finally:
                     table.put_head(head)
                 if ticket is not None:
-                    parked = self._parked[ticket] = _Parked()
+                    parked = self._parking.park(ticket)
                     self._decide(table, now)
-            if parked is not None and ticket is not None:
-                self._wait(parked, ticket)
+            if parked is not None:
+                self._parking.wait(parked, self._look, self._abandon)
         except Refused as refused:
             if refused.why is Refusal.BREAKER:
                 raise NotSent(refused.reason) from None
@@ -222,133 +215,71 @@ class SharedThrottle:
 
     def leave_place(self, since: float) -> None:
         """Give back the place of a request that it took at ``since``."""
-        self._give_back(_Place(since))
+        self._give_back(partial(self._place_free, since))
 
     def note(self, began: float, ended: float, *, failed: bool) -> None:
         """Tell the breaker how a query ended; it hears of it with whatever this process does next."""
-        self._owed.append(_Evidence(began, ended, failed))
+        self._owed.append(lambda table: self._turns.tell(table, began, ended, failed=failed))
 
-    # Waiting
+    def _look(self) -> None:
+        """What a waiting process does at the table every few milliseconds."""
+        with self._table as table:
+            now = self._clock.monotonic()
+            self._look_after(table, now)
+            self._decide(table, now)
 
-    def _wait(self, parked: _Parked, ticket: int) -> None:
-        """Wait for the decision about a ticket; one of the waiting threads looks at the table for all.
-
-        Raises:
-            Refused: it is against it.
-        """
-        while parked.state == State.WAITING:
-            if self._leading.acquire(blocking=False):
-                try:
-                    self._lead(parked, ticket)
-                finally:
-                    self._leading.release()
-                    self._call_another()
-            else:
-                parked.event.wait(self._policy.max_wait)
-                parked.event.clear()
-        if parked.state != State.GRANTED:
-            raise Refused(State.why(parked.state))
-
-    def _lead(self, parked: _Parked, ticket: int) -> None:
-        while parked.state == State.WAITING:
-            try:
-                with self._table() as table:
-                    now = self._clock.monotonic()
-                    self._look_after(table, now)
-                    self._decide(table, now)
-            except Busy:
-                # Each of those who wait will find this out for itself.
-                self._parked.pop(ticket, None)
-                self._owed.append(_Abandoned(ticket))
-                raise
-            if parked.state == State.WAITING:
-                parked.event.wait(_LOOK_SECONDS)
-                parked.event.clear()
-
-    def _call_another(self) -> None:
-        """Have another waiting thread look at the table."""
-        for other in list(self._parked.values()):
-            other.event.set()
-            return
+    def _abandon(self, ticket: int) -> None:
+        self._owed.append(partial(self._clear_away, ticket))
 
     def _decide(self, table: ThrottleTable, now: float) -> None:
         """Give the turns that are due, and wake those threads of this process about whose tickets was decided."""
         head = table.head()
         self._turns.give(table, head, now)
         table.put_head(head)
-        for ticket, parked in list(self._parked.items()):
-            state = table.state(ticket)
-            if state != State.WAITING:
-                table.put_state(ticket, State.FREE)
-                del self._parked[ticket]
-                parked.state = state
-                parked.event.set()
-                if state >= State.REFUSED:
-                    table.count_refusal(State.why(state))
+        self._parking.tell(table)
 
     # The table
 
-    @contextmanager
-    def _table(self) -> Iterator[ThrottleTable]:
-        """The table, with this process known to it and nothing owed.
-
-        Raises:
-            Busy: it cannot be used.
-        """
-        try:
-            with self._region.locked() as view:
-                table = ThrottleTable(view)
-                if self._pid != os.getpid():
-                    self._begin(os.getpid())
-                if not table.has_process(self._process, self._pid, self._started):
-                    self._claim(table)
-                if self._owed:
-                    self._settle(table)
-                yield table
-        except OSError:
-            raise Busy("the table of limits cannot be used", 1) from None
+    def _be_known(self, table: ThrottleTable) -> None:
+        """At the table: have a row for this process, and owe nothing."""
+        pid = os.getpid()
+        if self._pid != pid:
+            self._begin(pid)
+        if not table.is_process(self._process, self._mark):
+            self._claim(table)
+        while self._owed:
+            self._owed.pop(0)(table)
 
     def _claim(self, table: ThrottleTable) -> None:
-        process = table.claim_process(self._pid)
+        process = table.claim_process(self._mark)
         if process is None:
             raise Busy("the table of limits is full", 1)
         self._process = process
         self._rows.clear()
 
-    def _give_back(self, what: _Place | _Request) -> None:
-        self._owed.append(what)
-        with suppress(Busy), self._table() as table:
-            if self._parked or table.head().waiting:
+    def _give_back(self, debt: _Debt) -> None:
+        self._owed.append(debt)
+        with suppress(Busy), self._table as table:
+            if self._parking or table.anybody_waits():
                 self._decide(table, self._clock.monotonic())
 
-    def _settle(self, table: ThrottleTable) -> None:
-        """Give back what this process owes."""
-        now = self._clock.monotonic()
-        while self._owed:
-            match self._owed.pop(0):
-                case _Evidence(began, ended, failed):
-                    self._turns.tell(table, began, ended, failed=failed)
-                case _Place(since):
-                    head = table.head()
-                    self._turns.leave(table, head, self._process, since, now)
-                    table.put_head(head)
-                case _Request(client):
-                    row = table.client(client)
-                    table.hold(client, row, self._process, -1)
-                    table.put_client(client, row)
-                case _Abandoned(ticket):
-                    head = table.head()
-                    if table.state(ticket) == State.WAITING:
-                        self._turns.refuse(table, head, ticket, Refusal.LATE)
-                    elif table.state(ticket) == State.GRANTED and not table.ticket(ticket).follow_up:
-                        self._turns.leave(table, head, self._process, now, now)
-                    table.put_state(ticket, State.FREE)
-                    table.put_head(head)
+    def _place_free(self, since: float, table: ThrottleTable) -> None:
+        head = table.head()
+        self._turns.leave(table, head, self._process, since, self._clock.monotonic())
+        table.put_head(head)
 
-    def _look_after(self, table: ThrottleTable, now: float, *, only_when: bool = True) -> None:
+    def _clear_away(self, ticket: int, table: ThrottleTable) -> None:
+        """Clear a ticket away whose thread could not wait for the decision."""
+        head, now = table.head(), self._clock.monotonic()
+        if table.state(ticket) == State.WAITING:
+            self._turns.refuse(table, head, ticket, Refusal.LATE)
+        elif table.state(ticket) == State.GRANTED and not table.ticket(ticket).follow_up:
+            self._turns.leave(table, head, self._process, now, now)
+        table.put_state(ticket, State.FREE)
+        table.put_head(head)
+
+    def _look_after(self, table: ThrottleTable, now: float) -> None:
         """Take back what the dead held, not too often."""
-        if not only_when:
-            return
         head = table.head()
         if now >= head.looked_after_at + _LOOK_AFTER_SECONDS:
             head.looked_after_at = now
@@ -366,25 +297,6 @@ class SharedThrottle:
                 self._rows.clear()
             self._rows[client] = index
         return index
-
-
-def _count_in(row: ClientRow, limits: Limits, now: float) -> Refused | None:
-    """Count a request in, or say why not."""
-    row.used_at = now
-    row.rate, row.burst, row.concurrency = limits.rate or 0.0, limits.burst or 0, limits.concurrency or 0
-    pace = pace_of(limits.rate, limits.burst)
-    refused = None
-    if limits.concurrency is not None and row.in_flight >= limits.concurrency:
-        refused = Refused(Refusal.CLIENT_CONCURRENCY)
-    elif pace is not None and not pace.may_pass(row.mark, now):
-        refused = Refused(Refusal.CLIENT_RATE, whole_seconds(pace.free_at(row.mark) - now))
-    elif pace is not None:
-        row.mark = pace.taken(row.mark, now)
-    if refused is None:
-        row.admitted += 1
-    else:
-        row.refused += 1
-    return refused
 
 
 def current_use(file: Path, client: str, clock: Clock) -> ClientUse | None:

@@ -4,68 +4,42 @@ One head, the breaker, then rows of fixed size for processes, clients and waitin
 also counted in its own row, so that what a killed process held can be taken back.
 """
 
-import math
-import os
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import IntEnum
-from pathlib import Path
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from smsp_provider.engine.admission_queue import Waiting
 from smsp_provider.engine.breaker import BreakerState
+from smsp_provider.storage.throttle_rows import (
+    MARK,
+    WAIT_BOUNDS,
+    ClientRow,
+    Head,
+    Refusal,
+    State,
+    Ticket,
+    started_at,
+)
 
-__all__ = [
-    "CLIENTS",
-    "PROCESSES",
-    "SIZE",
-    "TICKETS",
-    "WAIT_BOUNDS",
-    "ClientRow",
-    "Head",
-    "Refusal",
-    "State",
-    "ThrottleTable",
-    "Ticket",
-    "own_process",
-    "started_at",
-]
+__all__ = ["CLIENTS", "PROCESSES", "SIZE", "TICKETS", "ThrottleTable"]
 
 PROCESSES: Final = 512
 CLIENTS: Final = 256
 TICKETS: Final = 1024
 
-WAIT_BOUNDS: Final = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
-"""Upper bounds of the classes in which waits are counted, in seconds."""
-
-
-class Refusal(IntEnum):
-    """Why somebody was refused leave."""
-
-    CLIENT_RATE = 0
-    CLIENT_CONCURRENCY = 1
-    THREADS = 2
-    """As many threads of this process as may are at Spine or wait."""
-    QUEUE = 3
-    """More wait than can have their turn in time, or than may."""
-    STALLED = 4
-    """All places at Spine are taken, and none becomes free."""
-    LATE = 5
-    """It waited as long as it may."""
-    BREAKER = 6
-
-
 _HEAD: Final = Struct("<8d4q")
 _BREAKER: Final = Struct("<q2d4qd2q")
 _PROCESS: Final = Struct("<4Q")
 _CLIENT: Final = Struct("<64s6d4q")
+_CLIENT_IN_FLIGHT_AT: Final = 64 + 6 * 8 + 8
 _TICKET: Final = Struct("<??HHxxdqdd")
 _COUNT: Final = Struct("<H")
+_NUMBER: Final = Struct("<q")
 _WAITS: Final = Struct(f"<{len(WAIT_BOUNDS)}qd")
 _REFUSALS: Final = Struct(f"<{len(Refusal)}q")
 
+_WAITING_AT: Final = 8 * 8 + 2 * 8
 _BREAKER_AT: Final = 256
 _PROCESSES_AT: Final = 512
 _CLIENTS_AT: Final = _PROCESSES_AT + PROCESSES * _PROCESS.size
@@ -79,83 +53,16 @@ _REFUSALS_AT: Final = _WAITS_AT + 2 * _WAITS.size
 SIZE: Final = _REFUSALS_AT + _REFUSALS.size
 
 
-class State(IntEnum):
-    """What became of a ticket: one byte, REFUSED and more for why it was refused."""
-
-    FREE = 0
-    WAITING = 1
-    GRANTED = 2
-    REFUSED = 3
-
-    @staticmethod
-    def refused(why: Refusal) -> int:
-        """The byte for a refusal."""
-        return State.REFUSED + why
-
-    @staticmethod
-    def why(state: int) -> Refusal:
-        """The refusal behind a byte."""
-        return Refusal(state - State.REFUSED)
-
-
-@dataclass(slots=True)
-class Head:
-    """What the whole host shares. Moments are of the monotonic clock, 0 for never.
-
-    ``mark`` is that of the pace towards Spine; ``attended_now`` and ``unattended_now`` the virtual times of the queue;
-    ``hold`` how many seconds a request lately kept its place at Spine; ``busy_since`` when the first of the present
-    ones took its place, ``released_at`` when the last one left. ``draining_since`` is on the clock of the calendar.
-    """
-
-    mark: float
-    attended_now: float
-    unattended_now: float
-    busy_since: float
-    released_at: float
-    hold: float
-    draining_since: float
-    looked_after_at: float
-    passed_over: int
-    in_flight: int
-    waiting: int
-    arrivals: int
-
-
-@dataclass(slots=True)
-class ClientRow:
-    """A client: what it may and what it uses. Of the limits, 0 is none."""
-
-    name: bytes
-    mark: float
-    attended_finish: float
-    unattended_finish: float
-    rate: float
-    burst: float
-    used_at: float
-    concurrency: int
-    in_flight: int
-    admitted: int
-    refused: int
-
-
-class Ticket(NamedTuple):
-    """A query that waits: its rows of process and client, its place in the queue, since and until when it waits."""
-
-    attended: bool
-    follow_up: bool
-    process: int
-    client: int
-    tag: float
-    arrival: int
-    since: float
-    until: float
-
-
 class ThrottleTable:
     """The table in the bytes of ``view``, for as long as its lock is held."""
 
     def __init__(self, view: memoryview) -> None:
         self._view: Final = view
+
+    def anybody_waits(self) -> bool:
+        """Whether any query waits for its turn."""
+        (waiting,) = _NUMBER.unpack_from(self._view, _WAITING_AT)
+        return bool(waiting)
 
     def head(self) -> Head:
         """A copy of the head."""
@@ -190,16 +97,17 @@ class ThrottleTable:
 
     # Processes
 
-    def has_process(self, process: int, pid: int, started: int) -> bool:
-        """Whether the row is still this process's."""
-        return self._process(process)[:2] == (pid, started)
+    def is_process(self, process: int, mark: bytes) -> bool:
+        """Whether the row is still that of the process with this :func:`mark_of_process`."""
+        start = _process_at(process)
+        return self._view[start : start + MARK.size] == mark
 
-    def claim_process(self, pid: int) -> int | None:
-        """A row for the process ``pid``; None where all are taken by living ones."""
+    def claim_process(self, mark: bytes) -> int | None:
+        """A row for the process with this mark; None where all are taken by living ones."""
         for _ in range(2):
             for process in range(PROCESSES):
                 if self._process(process)[0] == 0:
-                    _PROCESS.pack_into(self._view, _process_at(process), pid, started_at(pid), 0, 0)
+                    _PROCESS.pack_into(self._view, _process_at(process), *MARK.unpack(mark), 0, 0)
                     return process
             self.take_back()
         return None
@@ -300,9 +208,11 @@ class ThrottleTable:
             if row.name.strip(b"\0"):
                 yield row
 
-    def hold(self, client: int, row: ClientRow, process: int, by: int) -> None:
-        """Count requests under way up or down, for the client and for the process; the row is the caller's to write."""
-        row.in_flight = max(0, row.in_flight + by)
+    def hold(self, client: int, process: int, by: int) -> None:
+        """Count requests under way up or down, for the client and for the process."""
+        at = _client_at(client) + _CLIENT_IN_FLIGHT_AT
+        (in_flight,) = _NUMBER.unpack_from(self._view, at)
+        _NUMBER.pack_into(self._view, at, max(0, in_flight + by))
         self._put_held(client, process, max(0, self.held(client, process) + by))
 
     def held(self, client: int, process: int) -> int:
@@ -363,6 +273,10 @@ class ThrottleTable:
     def count_wait(self, seconds: float, *, attended: bool) -> None:
         """Count a turn that was given after so many seconds."""
         at = _WAITS_AT + (0 if attended else _WAITS.size)
+        if seconds == 0:
+            (count,) = _NUMBER.unpack_from(self._view, at)
+            _NUMBER.pack_into(self._view, at, count + 1)
+            return
         counts = list(_WAITS.unpack_from(self._view, at))
         counts[bisect_left(WAIT_BOUNDS, seconds)] += 1
         counts[-1] += seconds
@@ -386,22 +300,6 @@ class ThrottleTable:
     def clear(self) -> None:
         """Forget all."""
         self._view[:] = bytes(len(self._view))
-
-
-def started_at(pid: int) -> int:
-    """When a process began, in the kernel's ticks since the boot; 0 for one that is no more, or only a zombie."""
-    try:
-        # The name in parentheses may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
-
-
-def own_process() -> tuple[int, int]:
-    """Number and beginning of this process."""
-    pid = os.getpid()
-    return pid, started_at(pid)
 
 
 def _process_at(process: int) -> int:

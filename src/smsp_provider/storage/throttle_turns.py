@@ -7,16 +7,19 @@ caller. A request keeps its place from its first query to its end, so that its l
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
+from smsp_provider.domain.clients import Limits
 from smsp_provider.engine.admission import Busy
 from smsp_provider.engine.admission_queue import SHARE, Waiting, next_turn, one_to_refuse, tag_after
 from smsp_provider.engine.admission_rate import Pace
 from smsp_provider.engine.admission_use import ClientUse, ThrottleUse, Waits
-from smsp_provider.engine.breaker import Breaker, BreakerPolicy, Phase
-from smsp_provider.storage.throttle_table import WAIT_BOUNDS, Head, Refusal, State, ThrottleTable
+from smsp_provider.engine.breaker import Breaker, BreakerPolicy, BreakerState, Phase
+from smsp_provider.storage.throttle_rows import WAIT_BOUNDS, ClientRow, Head, Refusal, State
+from smsp_provider.storage.throttle_table import ThrottleTable
 
-__all__ = ["Applicant", "Refused", "ThrottlePolicy", "Turns", "clients_in", "pace_of", "whole_seconds"]
+__all__ = ["Applicant", "Refused", "ThrottlePolicy", "Turns", "clients_in", "count_in", "pace_of", "whole_seconds"]
 
 _HOLD_WEIGHT: Final = 0.1
 """What the newest request adds to the mean time for which requests keep their places."""
@@ -63,8 +66,7 @@ class ThrottlePolicy:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
-@dataclass(frozen=True, slots=True)
-class Applicant:
+class Applicant(NamedTuple):
     """Who wants a turn: the rows of its process and of its client, and whether it has its place already.
 
     ``until`` is when the answer would be of no use any more.
@@ -90,7 +92,8 @@ class Turns:
         Raises:
             Refused: neither, and why.
         """
-        if self._breaker.is_open(table.breaker(), now):
+        state = table.breaker()
+        if self._breaker.is_open(state, now):
             raise Refused(Refusal.BREAKER)
         if not applicant.has_place:
             if applicant.until <= now:
@@ -99,7 +102,7 @@ class Turns:
             if in_flight + waiting >= self.policy.process_limit:
                 raise Refused(Refusal.THREADS)
         if head.waiting == 0 and self._has_turn(head, now, has_place=applicant.has_place):
-            self._grant(table, head, applicant.process, now, has_place=applicant.has_place)
+            self._grant(table, head, state, applicant.process, now, has_place=applicant.has_place)
             table.count_wait(0.0, attended=applicant.attended)
             return None
         return self._queue(table, head, applicant, now)
@@ -162,7 +165,9 @@ class Turns:
             pace is None or pace.may_pass(head.mark, now)
         )
 
-    def _grant(self, table: ThrottleTable, head: Head, process: int, now: float, *, has_place: bool) -> None:
+    def _grant(
+        self, table: ThrottleTable, head: Head, state: BreakerState, process: int, now: float, *, has_place: bool
+    ) -> None:
         if self.policy.pace is not None:
             head.mark = self.policy.pace.taken(head.mark, now)
         if not has_place:
@@ -170,7 +175,6 @@ class Turns:
                 head.busy_since = now
             head.in_flight += 1
             table.add_places(process, 1, 0)
-        state = table.breaker()
         passed = self._breaker.passed(state, now)
         if passed is not state:
             table.put_breaker(passed)
@@ -268,7 +272,7 @@ class Turns:
     def _serve(self, table: ThrottleTable, head: Head, one: Waiting, now: float, *, unattended_wait: bool) -> None:
         ticket = table.ticket(one.ticket)
         self._decide(table, head, one.ticket, State.GRANTED)
-        self._grant(table, head, ticket.process, now, has_place=one.follow_up)
+        self._grant(table, head, table.breaker(), ticket.process, now, has_place=one.follow_up)
         table.count_wait(now - ticket.since, attended=one.attended)
         if one.follow_up:
             return
@@ -286,9 +290,29 @@ class Turns:
         head.waiting = max(0, head.waiting - 1)
 
 
+@lru_cache(maxsize=1024)
 def pace_of(rate: float | None, burst: int | None) -> Pace | None:
     """The pace of a client; without a burst of its own, as many as in a second may come at once."""
     return None if rate is None else Pace.of(rate, burst or max(1, int(rate)))
+
+
+def count_in(row: ClientRow, limits: Limits, now: float) -> Refused | None:
+    """Count a request in, or say why not."""
+    row.used_at = now
+    row.rate, row.burst, row.concurrency = limits.rate or 0.0, limits.burst or 0, limits.concurrency or 0
+    pace = pace_of(limits.rate, limits.burst)
+    refused = None
+    if limits.concurrency is not None and row.in_flight >= limits.concurrency:
+        refused = Refused(Refusal.CLIENT_CONCURRENCY)
+    elif pace is not None and not pace.may_pass(row.mark, now):
+        refused = Refused(Refusal.CLIENT_RATE, whole_seconds(pace.free_at(row.mark) - now))
+    elif pace is not None:
+        row.mark = pace.taken(row.mark, now)
+    if refused is None:
+        row.admitted += 1
+    else:
+        row.refused += 1
+    return refused
 
 
 def clients_in(table: ThrottleTable, now: float) -> Iterator[ClientUse]:

@@ -11,9 +11,10 @@ import pytest
 from smsp_provider.domain.clients import Limits
 from smsp_provider.domain.failures import NotSent, SentNoAnswer
 from smsp_provider.engine.admission import Busy, Turn
-from smsp_provider.engine.breaker import BreakerPolicy
+from smsp_provider.engine.admission_use import ClientUse
+from smsp_provider.engine.breaker import BreakerPolicy, Phase
 from smsp_provider.engine.ports import Deadline
-from smsp_provider.storage.shared_throttle import SharedThrottle
+from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
 from throttles import StandingClock, throttle_at, turn
 
 # The children do nothing that another thread of the parent could have been in the middle of.
@@ -98,7 +99,7 @@ class TestRequests:
         with pytest.raises(Busy) as busy, throttle.admit_request("ward", limits):
             pass
         assert busy.value.retry_after == 10
-        clock.at += busy.value.retry_after
+        clock.at += 10
         with throttle.admit_request("ward", limits):
             pass
 
@@ -184,7 +185,7 @@ class TestTurns:
                 threading.Thread(
                     target=throttle.take_turn, args=(turn(clock=clock),), kwargs={"has_place": False}
                 ).start()
-                wait_until(lambda: bool(throttle._parked))
+                wait_until(lambda: bool(throttle._parking))
 
             kill(in_child(wait_for_ever))
             assert throttle.take_back() == 1
@@ -202,7 +203,7 @@ class TestTurns:
         with at_spine(throttle, clock):
             waiting = threading.Thread(target=wait)
             waiting.start()
-            wait_until(lambda: bool(throttle._parked))
+            wait_until(lambda: bool(throttle._parking))
             assert not done.is_set()
         waiting.join(10)
         assert done.is_set()
@@ -235,7 +236,7 @@ class TestTurns:
         with at_spine(throttle, clock):
             for thread in threads:
                 thread.start()
-            wait_until(lambda: len(throttle._parked) == len(threads))
+            wait_until(lambda: len(throttle._parking) == len(threads))
         for thread in threads:
             thread.join(10)
         assert order == ["ward", "ward", "batch", "batch"]
@@ -278,7 +279,7 @@ class TestTurns:
             pass
         with pytest.raises(Busy, match="more wait for Spine") as busy, at_spine(throttle, clock):
             pass
-        assert busy.value.retry_after >= 1
+        assert busy.value.retry_after == 1
 
     def test_who_has_no_time_left_does_not_wait(self, table: Path, clock: StandingClock) -> None:
         throttle = throttle_at(table, clock, rate=1)
@@ -354,7 +355,7 @@ class TestBreaker:
 
         def begin_to_wait() -> None:
             waiting.start()
-            wait_until(lambda: bool(throttle._parked))
+            wait_until(lambda: bool(throttle._parking))
 
         fails(throttle, turn(clock=clock), begin_to_wait)
         waiting.join(10)
@@ -366,6 +367,54 @@ class TestBreaker:
             fails(throttle, turn(seconds=0.5, clock=clock), lambda: clock.go_on(0.5))
         with at_spine(throttle, clock):
             pass
+
+
+class TestUse:
+    @pytest.mark.rule("SMSP-PERF-001")
+    def test_what_is_used_of_the_limits_is_there_to_be_read(self, table: Path, clock: StandingClock) -> None:
+        throttle = throttle_at(table, clock, rate=10, burst=5, max_in_flight=7)
+        limits = Limits(rate=2, burst=3, concurrency=4)
+        with throttle.admit_request("ward", limits), at_spine(throttle, clock):
+            use = throttle.use()
+            assert (use.in_flight, use.max_in_flight, use.waiting, use.in_hand) == (1, 7, 0, 4)
+            assert (use.breaker, use.draining) == (Phase.CLOSED, False)
+            assert use.clients == (ClientUse("ward", 2, 3, 4, in_flight=1, in_hand=2, admitted=1, refused=0),)
+            assert current_use(table, "ward", clock) == use.clients[0]
+        use = throttle.use()
+        assert (use.in_flight, use.clients[0].in_flight) == (0, 0)
+        assert current_use(table, "nobody", clock) is None
+
+    def test_without_a_table_nothing_is_used_and_none_is_made(self, table: Path, clock: StandingClock) -> None:
+        assert current_use(table, "ward", clock) is None
+        assert not table.exists()
+
+    def test_refusals_are_counted_by_their_reasons(self, table: Path, clock: StandingClock) -> None:
+        throttle = throttle_at(table, clock, max_in_flight=1)
+        limits = Limits(rate=1)
+        with suppress(Busy), throttle.admit_request("ward", limits), throttle.admit_request("ward", limits):
+            raise AssertionError
+        with at_spine(throttle, clock):
+            clock.go_on(1)
+            with suppress(Busy), at_spine(throttle, clock):
+                raise AssertionError
+        counted = {reason: count for reason, count in throttle.use().refusals.items() if count}
+        assert counted == {"client-rate": 1, "stalled": 1}
+
+    def test_waits_are_counted_by_class(self, table: Path, clock: StandingClock) -> None:
+        throttle = throttle_at(table, clock)
+        for attended in (True, True, False):
+            with at_spine(throttle, clock, attended=attended):
+                pass
+        use = throttle.use()
+        assert [sum(waits.counts) for waits in (use.attended, use.unattended)] == [2, 1]
+
+    def test_a_stopping_provider_says_so_until_the_next_start(self, table: Path, clock: StandingClock) -> None:
+        throttle = throttle_at(table, clock)
+        assert not throttle.is_draining()
+        throttle.begin_draining()
+        assert throttle_at(table, clock).is_draining()
+        throttle.clear()
+        assert not throttle.is_draining()
 
 
 class TestTrouble:
@@ -401,7 +450,7 @@ class TestTrouble:
         waiting = threading.Thread(target=wait)
         with at_spine(hindrance, clock):
             waiting.start()
-            wait_until(lambda: bool(throttle._parked))
+            wait_until(lambda: bool(throttle._parking))
             with hindrance._region.locked():
                 waiting.join(10)
         assert len(ends) == 1
