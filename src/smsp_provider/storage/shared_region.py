@@ -26,6 +26,7 @@ _CONTENT_AT: Final = 64
 _OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
+_AT_ONCE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 _RETRY_SECONDS: Final = 0.0002
 
 
@@ -75,7 +76,8 @@ class SharedRegion:
             TimeoutError: somebody else held it for longer than ``wait_s``.
             OSError: the file cannot be opened, made or locked.
         """
-        return _Locked(self)
+        # (Itself: what ``contextlib`` makes of a generator takes as long again as the lock.)
+        return self
 
     def acquire(self) -> memoryview:
         """What :meth:`locked` begins with; :meth:`release` has to follow."""
@@ -84,11 +86,19 @@ class SharedRegion:
         try:
             if self._content is None or self._descriptor is None:
                 self._descriptor, self._content = self._open()
-            self._lock(self._descriptor)
+            try:
+                fcntl.flock(self._descriptor, _AT_ONCE)
+            except BlockingIOError:
+                self._lock(self._descriptor)
         except BaseException:
             self._guard.release()
             raise
         return self._content
+
+    __enter__ = acquire
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others to the content."""
@@ -103,7 +113,7 @@ class SharedRegion:
         give_up = 0.0
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, _AT_ONCE)
             except BlockingIOError:
                 now = time.monotonic()
                 give_up = give_up or now + self._wait_s
@@ -162,21 +172,6 @@ class SharedRegion:
         for at in range(0, self._length, mmap.PAGESIZE):
             mapped[at] |= 0
         return mapped[_CONTENT_AT:]
-
-
-class _Locked:
-    """One holding of a region: a class, since what ``contextlib`` makes of a generator takes twice as long."""
-
-    __slots__ = ("_region",)
-
-    def __init__(self, region: SharedRegion) -> None:
-        self._region = region
-
-    def __enter__(self) -> memoryview:
-        return self._region.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._region.release()
 
 
 _regions: "weakref.WeakSet[SharedRegion]" = weakref.WeakSet()
