@@ -37,4 +37,4 @@ def test_every_part_of_the_benchmark_runs(tmp_path: Path) -> None:
     assert inputs["a body one byte over the limit"]["status"] == 413
     assert inputs["a body at the limit, of tiny elements"]["status"] == 200
     assert "(c) loopback HTTP" in finished.stdout
-    assert finished.stdout.count("met   ") + finished.stdout.count("MISSED") == 7
+    assert finished.stdout.count("met   ") + finished.stdout.count("MISSED") == 8
