@@ -72,8 +72,9 @@ def test_the_printed_curl_commands_work_and_ctrl_c_ends_every_process_in_order(t
         assert sandbox.all_gone(family, 1)
         with closing(sqlite3.connect(tmp_path / "state" / "audit" / "audit.db")) as audit:
             kinds = dict(audit.execute("SELECT kind, count(*) FROM record GROUP BY kind"))
-        # Five calls, two by curl and one more, every one with its ending; nothing had to be closed for them.
-        assert kinds == {"start": 1, "intent": 8, "ending": 8}
+        # The client registered; five calls, two by curl and one more, every one with its ending; nothing had to
+        # be closed for them.
+        assert kinds == {"change": 1, "start": 1, "intent": 8, "ending": 8}
         assert (tmp_path / "state" / "provider.log").exists()
         assert "request-answered" not in sandbox.text
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from smsp_provider.cli.client_session import prepare_registry, registry_of
 from smsp_provider.cli.client_view import concerns_of
+from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.config.settings import ClientPolicy, Environment, Settings
 from smsp_provider.wiring import shared_asids
 
@@ -24,7 +25,7 @@ def ready_registry(settings: Settings) -> tuple[str, ...]:
         return ()
     if settings.environment is not Environment.LIVE and _is_sqlite(settings):
         prepare_registry(settings)
-    return tuple(registry_warnings(settings))
+    return tuple(_warnings(settings))
 
 
 def _is_sqlite(settings: Settings) -> bool:
@@ -32,13 +33,16 @@ def _is_sqlite(settings: Settings) -> bool:
 
 
 def registry_warnings(settings: Settings) -> Iterator[str]:
-    """What somebody should look at in the registry; nothing is made or changed.
-
-    Raises:
-        CannotStart: the registry cannot be read, or is not in the form of this version.
-    """
+    """What somebody should look at in the registry, one that cannot be read included; nothing is made or changed."""
     if settings.clients.policy is ClientPolicy.ANY:
         return
+    try:
+        yield from _warnings(settings)
+    except CannotStart as error:
+        yield error.message
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
     clients = registry_of(settings).clients.values()
     if not clients:
         yield "the client registry is empty: nobody is let in (`smsp client add`)"

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from smsp_provider.cli.checks import check_files
+from smsp_provider.cli.client_ready import registry_warnings
 from smsp_provider.cli.config_origin import effective_values, print_warnings, read_settings
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.table import print_table
@@ -46,6 +47,6 @@ def check(file: Path) -> None:
     )
     print_warnings(settings)
     check_files(settings)
-    for warning in attention(settings, datetime.now(UTC)):
+    for warning in (*attention(settings, datetime.now(UTC)), *registry_warnings(settings)):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"\n{file}: usable, environment {settings.environment.value}")

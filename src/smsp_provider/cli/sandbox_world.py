@@ -25,6 +25,7 @@ from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient
 from smsp_provider.cli.itk_request import CallerIdentity
 from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
+from smsp_provider.cli.sandbox_client import register_sandbox_client
 from smsp_provider.cli.sandbox_upstream import quoted, sandbox_upstream
 from smsp_provider.cli.serve import run_provider
 from smsp_provider.cli.simulate import fill_store, open_store
@@ -99,7 +100,7 @@ class SandboxWorld:
         return _url("https", self.addresses.https)
 
     def start(self) -> None:
-        """Start the embedded Spine and the provider, and wait until both listeners answer.
+        """Register the client, start the embedded Spine and the provider, and wait until both listeners answer.
 
         Raises:
             CannotStart: one of them ended or did not get ready in time; the text says where to look.
@@ -107,6 +108,7 @@ class SandboxWorld:
         """
         settings = read_settings(self.config)
         check_files(settings)
+        register_sandbox_client(settings, CLIENT_NAME, self.client_keys.certificate, ORGANISATION)
         self._children.append(self._start("embedded Spine", self._serve_spine))
         self._children.append(self._start("provider", lambda: run_provider(settings)))
         deadline = time.monotonic() + _START_SECONDS

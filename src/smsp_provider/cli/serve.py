@@ -19,6 +19,7 @@ from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.addresses import host_port
 from smsp_provider.cli.certificate_watch import CertificateWatch
 from smsp_provider.cli.checks import check_files
+from smsp_provider.cli.client_ready import ready_registry
 from smsp_provider.cli.config_origin import print_warnings, read_settings
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
@@ -68,7 +69,7 @@ def run_provider(settings: Settings) -> ExitCode:
     """Run a provider whose files were checked, until this process is asked to stop or a listener ends by itself.
 
     Raises:
-        CannotStart: an address is taken, or the audit trail cannot be used.
+        CannotStart: an address is taken, or the client registry or the audit trail cannot be used.
     """
     signals = StopSignals()
     children: list[Child] = []
@@ -82,6 +83,8 @@ def run_provider(settings: Settings) -> ExitCode:
     operators: list[Child] = []
     try:
         audit_inode = _open_audit(settings)
+        for warning in ready_registry(settings):
+            click.echo(f"warning: {warning}", err=True)
         throttle = _begin_limits(settings)
         if settings.server.ops is not None:
             operators.append(_start_ops(settings, settings.server.ops, audit_inode))

@@ -70,6 +70,8 @@ def test_a_registry_in_sqlite_is_made_at_a_start_outside_live(tmp_path: Path) ->
 @pytest.mark.rule("SMSP-SEC-001")
 def test_a_live_provider_does_not_begin_a_registry(tmp_path: Path) -> None:
     settings = _settings(tmp_path, live=True)
+    (warning,) = registry_warnings(settings)
+    assert "smsp client init" in warning
     with pytest.raises(CannotStart, match="smsp client init"):
         ready_registry(settings)
     assert not (tmp_path / "state").exists()
