@@ -4,7 +4,9 @@ An answer about another number than the one asked looks the same whether the num
 misdelivered: it is believed only when a second request, with an id of its own, brings the very same record.
 
 A request that checks a number and then wants its record asks once: the record is kept for the request's next query, by
-its deadline, and is gone with the request. Source: facts of PDS FHIR, sections 5, 6, 10 and 11; safety.md, W1 and W3.
+its deadline, and is gone with the request. Only a record with the very date of birth that the caller sent is kept: any
+other date has to come twice before it is given out (W7). Source: facts of PDS FHIR, sections 5, 6, 10 and 11;
+safety.md, W1, W3 and W7.
 """
 
 import re
@@ -19,6 +21,7 @@ from smsp_provider.connectors.http import HTTPAnswer, HTTPTransport
 from smsp_provider.connectors.pds_fhir_token import Tokens
 from smsp_provider.domain.audit_identity import AuthorRefused
 from smsp_provider.domain.failures import NoCapacity, NotSent, SentNoAnswer, SpineFailure
+from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.spine_answers import ExchangeIds, SpineAnswer
 from smsp_provider.domain.spine_queries import CrossCheckTrace, Retrieval, SpineQuery
 from smsp_provider.engine.ports import Clock, Deadline, IdSource, SpineSender
@@ -128,7 +131,7 @@ class PDSFHIRConnector:
         except SpineFailure as failure:
             failure.exchange = ExchangeIds(call.interaction, tuple(call.sent))
             raise
-        if isinstance(query, CrossCheckTrace):
+        if isinstance(query, CrossCheckTrace) and _is_born(answer, query.date_of_birth):
             conversation.kept = (key, answer)
         return answer
 
@@ -144,7 +147,7 @@ class PDSFHIRConnector:
 
     def _confirmed(self, answer: SpineAnswer, asked: str, call: _Call) -> SpineAnswer:
         """The answer; one about another number says that it superseded the one asked if a second one says the same."""
-        if not answer.records or asked in answer.records[0].nhs_numbers:
+        if not answer.records or answer.records[0].nhs_numbers in ((), (asked,)):
             return answer
         if not self._may_repeat(call.deadline):
             raise NoCapacity("no leave for the second request that a superseded number needs")
@@ -233,6 +236,10 @@ def _wanted_pause(response: HTTPAnswer, pause: float) -> float:
     """How long to wait before the next attempt: as PDS says, if it does."""
     wanted = response.headers.get("Retry-After", "")
     return max(float(wanted), pause) if _RETRY_AFTER.fullmatch(wanted) else pause
+
+
+def _is_born(answer: SpineAnswer, date_of_birth: HL7Date) -> bool:
+    return bool(answer.records) and answer.records[0].birth_time == date_of_birth.digits
 
 
 def _again(kept: SpineAnswer) -> SpineAnswer:

@@ -148,7 +148,9 @@ def test_a_record_just_checked_is_not_fetched_again_within_the_request_and_is_go
         connector.ask(CHECK, SENDER, once)
         connector.ask(RETRIEVE, SENDER, Deadline(once.at))
         connector.ask(CHECK, SENDER, once)
-        assert len(server.requests) == 7
+        connector.ask(CrossCheckTrace(NUMBER, HL7Date("19620318"), "QUIMBLE", "ORLA"), SENDER, once)
+        connector.ask(RETRIEVE, SENDER, once)  # a date that the caller did not send has to come twice
+        assert len(server.requests) == 9
         del once
         assert not connector._conversations
 

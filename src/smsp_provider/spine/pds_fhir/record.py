@@ -38,7 +38,7 @@ def read_patient(patient: JSONObject, *, home_phone: str = HOME_PHONE) -> Patien
     """The record in a Patient resource.
 
     ``home_phone`` is the use that telephones at home get. Where id and identifier do not say the same, or one is
-    missing, the record has more than one number or none, and the gate will have none of it.
+    missing, the record has no number, and the gate will have none of it.
 
     Raises:
         Unreadable: a member is not of the type that it has in FHIR.
@@ -57,16 +57,14 @@ def read_patient(patient: JSONObject, *, home_phone: str = HOME_PHONE) -> Patien
 
 
 def _nhs_numbers(patient: JSONObject) -> tuple[str, ...]:
-    """The number, if the resource's id and its identifiers agree on one; everything that was said if not."""
-    said = [
-        text_in(identifier, "value") or ""
+    """The number, if the resource's id and its identifiers, of which there must be one, agree on it."""
+    said = {
+        text_in(identifier, "value")
         for identifier in objects_in(patient, "identifier")
         if text_in(identifier, "system") == _NHS_NUMBER
-    ]
+    }
     own = text_in(patient, "id")
-    if own is None or not said:
-        return ()
-    return tuple(dict.fromkeys((own, *said)))
+    return (own,) if own is not None and said == {own} else ()
 
 
 def _digits(date: str | None) -> str | None:
