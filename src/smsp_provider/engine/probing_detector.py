@@ -18,7 +18,8 @@ MOST_VALUES: Final = 15
 """So many values of a field can be told apart."""
 
 _COUNT: Final = Struct("<I")
-_BLOCK: Final = Struct("<16s")
+"""What the rows of numbers and of blocks begin with."""
+_BLOCK_BITMAP_AT: Final = _COUNT.size
 _BASE: Final = Struct("<4sHBB")
 """The postcode of the last search, how often it changed, the forms there were, and the ordinary next step."""
 _VALUES: Final = Struct(f"<{1 + MOST_VALUES}H")
@@ -61,7 +62,7 @@ class Detector:
         policy, found = self._policy, list[Finding]()
         client = self._client(view, trace.client, now)
         identity = IDENTITIES.body(view, trace.identity, now, policy.window)
-        if trace.guess:
+        if trace.number is not None:
             guesses = self._add_guess(view, trace.number, now)
             if guesses >= policy.guesses_of_a_number:
                 self._tell(view, found, client, Finding(Pattern.DETAILS_GUESSED, guesses), now)
@@ -107,29 +108,21 @@ class Detector:
             found.append(finding)
 
     def _client(self, view: memoryview, key: bytes, now: int) -> int:
-        client = SUBJECTS.body(view, key, now, self._policy.window)
-        weigh(view, client, _KEEP)
-        return client
+        return SUBJECTS.body(view, key, now, self._policy.window, _KEEP)
 
     def _add_guess(self, view: memoryview, number: bytes, now: int) -> int:
         """How often the details did not fit this number by now."""
         body = SUBJECTS.body(view, number, now, self._policy.window)
-        guesses = int(_COUNT.unpack_from(view, body)[0]) + 1
-        _COUNT.pack_into(view, body, guesses)
-        weigh(view, body, guesses)
-        return guesses
+        return _add_one(view, body)
 
     def _add_neighbour(self, view: memoryview, trace: NumberTrace, now: int) -> int:
         """How many numbers of the block were asked for by now; 0 where this one had been."""
         body = SUBJECTS.body(view, trace.block, now, self._policy.window)
-        bits = int.from_bytes(_BLOCK.unpack_from(view, body)[0])
-        if bits >> trace.bit & 1:
+        at, bit = body + _BLOCK_BITMAP_AT + (trace.bit >> 3), 1 << (trace.bit & 7)
+        if view[at] & bit:
             return 0
-        bits |= 1 << trace.bit
-        _BLOCK.pack_into(view, body, bits.to_bytes(_BLOCK.size))
-        numbers = bits.bit_count()
-        weigh(view, body, numbers)
-        return numbers
+        view[at] |= bit
+        return _add_one(view, body)
 
     def _add_postcode(self, view: memoryview, trace: SearchTrace, now: int) -> tuple[int, int]:
         """How often the postcode of this search changed by now, 0 where it did not; and what it counts for as a pair.
@@ -162,6 +155,13 @@ class Detector:
         return int(count)
 
 
+def _add_one(view: memoryview, body: int) -> int:
+    count = int(_COUNT.unpack_from(view, body)[0]) + 1
+    _COUNT.pack_into(view, body, count)
+    weigh(view, body, count)
+    return count
+
+
 def _add_request(view: memoryview, subject: int, *, unsuccessful: bool) -> tuple[int, int]:
     requests, failed = _SHARE.unpack_from(view, subject)
     requests, failed = requests + 1, failed + unsuccessful
@@ -171,11 +171,11 @@ def _add_request(view: memoryview, subject: int, *, unsuccessful: bool) -> tuple
 
 def _add_number(view: memoryview, identity: int, place: int) -> int:
     """How many different numbers an identity asked for by now, within some percent; 0 where this is no new one."""
-    byte, bit = divmod(place % BITMAP_BITS, 8)
-    at = identity + _BITMAP_AT + byte
-    if view[at] >> bit & 1:
+    place %= BITMAP_BITS
+    at, bit = identity + _BITMAP_AT + (place >> 3), 1 << (place & 7)
+    if view[at] & bit:
         return 0
-    view[at] |= 1 << bit
+    view[at] |= bit
     filled, pairs = _BREADTH.unpack_from(view, identity + _BREADTH_AT)
     filled = min(filled + 1, BITMAP_BITS)
     _BREADTH.pack_into(view, identity + _BREADTH_AT, filled, pairs)

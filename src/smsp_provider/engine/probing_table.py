@@ -33,8 +33,11 @@ class Rows:
         self._no_body: Final = bytes(body_bytes)
         self.end: Final = start + buckets * self._bucket.size
 
-    def body(self, view: memoryview, key: bytes, now: int, window: int) -> int:
-        """Where the body of a row is; the row begins anew where ``window`` seconds have passed since it began."""
+    def body(self, view: memoryview, key: bytes, now: int, window: int, weight: int = 0) -> int:
+        """Where the body of a row is; the row begins anew where ``window`` seconds have passed since it began.
+
+        ``weight`` is how much a row that begins counts for.
+        """
         start = self._start + int.from_bytes(key) % self._buckets * self._bucket.size
         bucket = self._bucket.unpack_from(view, start)
         keys = bucket[0::3]
@@ -50,7 +53,7 @@ class Rows:
         # The beginning comes last: who is killed in between leaves a free row.
         _HEAD.pack_into(view, row, key, 0, 0)
         view[row + _HEAD.size : row + self._row_bytes] = self._no_body
-        _HEAD.pack_into(view, row, key, now, 0)
+        _HEAD.pack_into(view, row, key, now, weight)
         return row + _HEAD.size
 
 

@@ -4,7 +4,6 @@ The key is random and stays on the host (RFC 7693, keyed BLAKE2b): without it th
 those of guessed values. Places in bitmaps are moved by a part of a digest, so that they tell no digits of a number.
 """
 
-from collections.abc import Iterator
 from enum import IntEnum
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -21,9 +20,8 @@ __all__ = [
     "NextStep",
     "NumberTrace",
     "SearchTrace",
+    "Tracer",
     "Varied",
-    "trace_of_number",
-    "trace_of_search",
 ]
 
 KEY_BYTES: Final = 32
@@ -31,10 +29,13 @@ ROW_KEY_BYTES: Final = 8
 BLOCK: Final = 128
 """So many numbers without their check digits are looked at together."""
 
-_DIGEST_BYTES: Final = 12
-_MARK_BYTES: Final = 4
+_DIGEST_BYTES: Final = 11
+_POSTCODE_BYTES: Final = 4
+_VALUE_BYTES: Final = 2
+_MOST_PLACE: Final = 65_535
 _STEM_DIGITS: Final = 9
-NO_POSTCODE: Final = bytes(_MARK_BYTES)
+_MOST_CLIENTS: Final = 1024
+NO_POSTCODE: Final = bytes(_POSTCODE_BYTES)
 
 _UNSUCCESSFUL_NUMBER: Final = frozenset(
     {
@@ -63,19 +64,18 @@ _AFTER: Final = {ResponseCode.NO_MATCH: NextStep.LEAVE_OUT, ResponseCode.MULTIPL
 class NumberTrace(NamedTuple):
     """A request by NHS number.
 
-    ``number`` and ``block`` are keys for the client with the number and with its block; ``place`` (16 bits) stands for
-    the number among those of an identity, ``bit`` for its place in the block. ``guess`` tells that the number exists
-    and its details did not fit, ``unsuccessful`` that nothing came of it.
+    ``number`` is the key of the client with the number, None unless the number exists and its details did not fit;
+    ``block`` that of the client with the block of numbers, in which ``bit`` stands for this one. ``place`` (16 bits)
+    stands for the number among those of an identity. ``unsuccessful`` tells that nothing came of the request.
     """
 
     client: bytes
     identity: bytes
     attended: bool
-    number: bytes
-    place: int
+    number: bytes | None
     block: bytes
     bit: int
-    guess: bool
+    place: int
     unsuccessful: bool
 
 
@@ -101,56 +101,73 @@ class SearchTrace(NamedTuple):
     varied: tuple[Varied, ...]
 
 
-def trace_of_number(answered: Answered, request: ByNumber, key: bytes) -> NumberTrace:
-    """The digests of a request by number."""
-    client, digits = answered.client, request.nhs_number.digits
-    block, bit = divmod(int(digits[:_STEM_DIGITS]), BLOCK)
-    of_number = _digest(key, "number", client, digits)
-    of_block = _digest(key, "block", client, str(block))
-    return NumberTrace(
-        client=_digest(key, "client", client)[:ROW_KEY_BYTES],
-        identity=_identity(answered, key),
-        attended=answered.attended,
-        number=of_number[:ROW_KEY_BYTES],
-        place=int.from_bytes(of_number[-2:]),
-        block=of_block[:ROW_KEY_BYTES],
-        bit=bit ^ of_block[-1] % BLOCK,
-        guess=answered.code is ResponseCode.NOT_VERIFIED,
-        unsuccessful=answered.code in _UNSUCCESSFUL_NUMBER,
-    )
+class Tracer:
+    """Makes the digests with the key of this host; the digests of clients, of which there are few, are remembered."""
 
+    def __init__(self, key: bytes) -> None:
+        self.key: Final = key
+        self._clients: Final[dict[str, bytes]] = {}
 
-def trace_of_search(answered: Answered, request: BySearch, key: bytes) -> SearchTrace:
-    """The digests of a search. Case counts for nothing, nor do blanks in a postcode."""
-    client, code = answered.client, answered.code
-    postcode = "".join((request.postcode or "").split()).upper()
-    born, family, given = request.date_of_birth.digits, request.family.casefold(), (request.given or "").casefold()
-    varied: tuple[Varied, ...] = ()
-    if code in _AFTER:
-        varied = tuple(_varied(key, client, (request.gender, postcode), (born, family, given)))
-    return SearchTrace(
-        client=_digest(key, "client", client)[:ROW_KEY_BYTES],
-        identity=_identity(answered, key),
-        attended=answered.attended,
-        base=_digest(key, "base", client, request.gender, born, family, given)[:ROW_KEY_BYTES],
-        postcode=_digest(key, "postcode", postcode)[:_MARK_BYTES] if postcode else NO_POSTCODE,
-        next_step=_AFTER.get(code, NextStep.NONE),
-        varied=varied,
-    )
+    def number(self, answered: Answered, request: ByNumber) -> NumberTrace:
+        """The digests of a request by number."""
+        client, digits, code = answered.client, request.nhs_number.digits, answered.code
+        block, bit = divmod(int(digits[:_STEM_DIGITS]), BLOCK)
+        of_block = self._digest(f"block\0{client}\0{block}")
+        bit ^= of_block[-1] % BLOCK
+        is_guess = code is ResponseCode.NOT_VERIFIED
+        return NumberTrace(
+            self._client(client),
+            self._identity(answered),
+            answered.attended,
+            self._digest(f"number\0{client}\0{digits}")[:ROW_KEY_BYTES] if is_guess else None,
+            of_block[:ROW_KEY_BYTES],
+            bit,
+            # Apart for all numbers of a block; where blocks begin is up to the digest.
+            int.from_bytes(of_block[ROW_KEY_BYTES:-1]) + bit & _MOST_PLACE,
+            code in _UNSUCCESSFUL_NUMBER,
+        )
 
+    def search(self, answered: Answered, request: BySearch) -> SearchTrace:
+        """The digests of a search. Case counts for nothing, nor do blanks in a postcode."""
+        client, code = answered.client, answered.code
+        postcode = "".join((request.postcode or "").split()).upper()
+        born, family, given = request.date_of_birth.digits, request.family.casefold(), (request.given or "").casefold()
+        fixed = f"{client}\0{request.gender}"
+        varied: tuple[Varied, ...] = ()
+        if code in _AFTER:
+            fixed_here = f"{fixed}\0{postcode}"
+            varied = (
+                self._varied(f"born\0{fixed_here}\0{family}\0{given}", born),
+                self._varied(f"family\0{fixed_here}\0{born}\0{given}", family),
+                self._varied(f"given\0{fixed_here}\0{born}\0{family}", given),
+            )
+        return SearchTrace(
+            self._client(client),
+            self._identity(answered),
+            answered.attended,
+            self._digest(f"base\0{fixed}\0{born}\0{family}\0{given}")[:ROW_KEY_BYTES],
+            self._digest(f"postcode\0{postcode}")[:_POSTCODE_BYTES] if postcode else NO_POSTCODE,
+            _AFTER.get(code, NextStep.NONE),
+            varied,
+        )
 
-def _varied(key: bytes, client: str, fixed: tuple[str, ...], fields: tuple[str, ...]) -> Iterator[Varied]:
-    for place, value in enumerate(fields):
-        others = (*fields[:place], *fields[place + 1 :])
-        mark = _digest(key, "value", value)[:2]
-        yield Varied(_digest(key, f"but {place}", client, *fixed, *others)[:ROW_KEY_BYTES], int.from_bytes(mark))
+    def _client(self, client: str) -> bytes:
+        known = self._clients.get(client)
+        if known is None:
+            if len(self._clients) >= _MOST_CLIENTS:
+                self._clients.clear()
+            known = self._clients[client] = self._digest(f"client\0{client}")[:ROW_KEY_BYTES]
+        return known
 
+    def _identity(self, answered: Answered) -> bytes:
+        ids = [f"{one.type}={one.uri}" for one in answered.identity]
+        ids.sort()
+        return self._digest("\0".join(("identity", answered.client, *ids)))[:ROW_KEY_BYTES]
 
-def _identity(answered: Answered, key: bytes) -> bytes:
-    ids = sorted([f"{one.type}={one.uri}" for one in answered.identity])
-    return _digest(key, "identity", answered.client, *ids)[:ROW_KEY_BYTES]
+    def _varied(self, others: str, value: str) -> Varied:
+        mark = self._digest(f"value\0{value}")[:_VALUE_BYTES]
+        return Varied(self._digest(others)[:ROW_KEY_BYTES], int.from_bytes(mark))
 
-
-def _digest(key: bytes, kind: str, *values: str) -> bytes:
-    # No text of a message can hold a NUL.
-    return blake2b("\0".join((kind, *values)).encode(), digest_size=_DIGEST_BYTES, key=key).digest()
+    def _digest(self, text: str) -> bytes:
+        # No text of a message can hold the NUL that stands between the parts.
+        return blake2b(text.encode(), digest_size=_DIGEST_BYTES, key=self.key).digest()

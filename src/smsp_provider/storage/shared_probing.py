@@ -14,7 +14,7 @@ from smsp_provider.engine.ports import Clock
 from smsp_provider.engine.probing import Answered, Finding, ProbingPolicy
 from smsp_provider.engine.probing_detector import Detector
 from smsp_provider.engine.probing_table import KEY, TABLE_BYTES
-from smsp_provider.engine.probing_traces import KEY_BYTES, trace_of_number, trace_of_search
+from smsp_provider.engine.probing_traces import KEY_BYTES, Tracer
 from smsp_provider.storage.shared_region import SharedRegion
 
 __all__ = ["SharedProbingWatch"]
@@ -38,6 +38,7 @@ class SharedProbingWatch:
         self._clock: Final = clock
         self._observer: Final = observer
         self._region: Final = SharedRegion(path, kind=_KIND, version=_VERSION, size=TABLE_BYTES, wait_s=wait_s)
+        self._tracer = Tracer(_NO_KEY)
         self._is_broken = False
 
     def note(self, answered: Answered) -> None:
@@ -61,16 +62,23 @@ class SharedProbingWatch:
 
     def _count(self, answered: Answered) -> list[Finding]:
         now = int(self._clock.now().timestamp())
+        request = answered.request
         with self._region.locked() as view:
-            key = bytes(view[KEY])
-            if key == _NO_KEY:
-                key = view[KEY] = os.urandom(KEY_BYTES)
-            request = answered.request
+            tracer = self._tracer
+            if view[KEY] != tracer.key or tracer.key == _NO_KEY:
+                tracer = self._tracer = Tracer(_key_in(view))
             if isinstance(request, ByNumber):
-                return self._detector.count_number(view, trace_of_number(answered, request, key), now)
-            return self._detector.count_search(view, trace_of_search(answered, request, key), now)
+                return self._detector.count_number(view, tracer.number(answered, request), now)
+            return self._detector.count_search(view, tracer.search(answered, request), now)
 
     def _tell_of(self, failure: Exception, exchange_id: str) -> None:
         if not self._is_broken:
             self._is_broken = True
             self._observer.notify(Alert(AlertKind.PROBING_WATCH_UNAVAILABLE, exchange_id, type(failure).__name__))
+
+
+def _key_in(view: memoryview) -> bytes:
+    """The key of this host; a new one where there is none yet."""
+    if view[KEY] == _NO_KEY:
+        view[KEY] = os.urandom(KEY_BYTES)
+    return bytes(view[KEY])
