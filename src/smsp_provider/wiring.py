@@ -141,7 +141,13 @@ def build_registry(settings: Settings, clock: Clock, observer: Observer) -> Clie
 def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
     """The limits towards clients and Spine that the workers of this host keep together; nothing is opened yet."""
     workers, threads = settings.server.workers, settings.server.threads
-    policy = throttle_policy(settings.throttle, settings.breaker, workers=workers, threads=threads)
+    policy = throttle_policy(
+        settings.throttle,
+        settings.breaker,
+        workers=workers,
+        threads=threads,
+        request_seconds=settings.limits.request_seconds,
+    )
     return SharedThrottle(settings.audit.database.with_name("throttle.table"), policy, clock)
 
 

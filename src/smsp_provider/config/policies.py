@@ -7,6 +7,7 @@ the reference page of the settings.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, ReplayPolicy, Settings
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
@@ -79,12 +80,56 @@ def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
         if service.confirm_trace
         else "A traced NHS number is given out on one answer of Spine alone.",
     )
+    yield from _protection(settings)
     yield PolicyInForce(
         "audit",
         settings.audit.synchronous,
         "Nothing is asked and nothing answered that is not on the disk."
         if settings.audit.synchronous == "FULL"
         else "The last records may be lost in a power cut: not for live.",
+    )
+
+
+def _protection(settings: Settings) -> Iterator[PolicyInForce]:
+    throttle, breaker, server = settings.throttle, settings.breaker, settings.server
+    limits = throttle_policy(
+        throttle,
+        breaker,
+        workers=server.workers,
+        threads=server.threads,
+        request_seconds=settings.limits.request_seconds,
+    )
+    yield PolicyInForce(
+        "queries to Spine",
+        f"{throttle.rate_per_second * throttle.host_share:g} a second",
+        f"This host asks no more in the long run, and within any second at most "
+        f"{max(1, int(throttle.burst * throttle.host_share))} more.",
+    )
+    yield PolicyInForce(
+        "requests at Spine",
+        f"{limits.max_in_flight}",
+        f"Of this host's {server.workers * server.threads} threads in each listener no more are at Spine at once; in "
+        f"each worker at most {limits.process_limit} of {server.threads} are there or wait, so that one is left to say "
+        "that the service is busy.",
+    )
+    yield PolicyInForce(
+        "waiting",
+        f"{throttle.max_wait_seconds:g} s, {throttle.max_queue} queries",
+        "A query waits no longer for its turn, half of that where a person waits; who cannot have one by then gets "
+        "fault 2100 at once. Attended requests go before unattended ones, which keep every fifth turn.",
+    )
+    yield PolicyInForce(
+        "breaker",
+        f"{breaker.failures} failures in {breaker.window_seconds:g} s",
+        f"That many queries that fail or take {breaker.slow_seconds:g} s, being {breaker.failing_part:.0%} of all, "
+        f"leave Spine alone: SMSP-0004 at once, with one query every {breaker.probe_seconds:g} s until it is well.",
+    )
+    yield PolicyInForce(
+        "health and metrics",
+        server.ops or "none",
+        "A process of its own answers /healthz, /readyz and /metrics there, however busy the workers are."
+        if server.ops is not None
+        else "Only the workers answer /healthz and /readyz, when they have a thread to spare; there are no metrics.",
     )
 
 

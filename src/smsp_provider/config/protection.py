@@ -14,6 +14,9 @@ __all__ = ["BreakerSettings", "ThrottleSettings", "threads_for_spine", "throttle
 _SPREAD_SECONDS: Final = 0.1
 """Between a query's leave and its arrival at Spine lies up to so much more for one than for another."""
 
+_FAIR_SECONDS: Final = 2.0
+"""So much time, or half of a request's if that is less, Spine must have had before its silence counts."""
+
 _FREE_PART: Final = 8
 """One thread in so many is kept free, so that a refusal never waits for one."""
 
@@ -65,9 +68,9 @@ def threads_for_spine(threads: int) -> int:
 
 
 def throttle_policy(
-    throttle: ThrottleSettings, breaker: BreakerSettings, *, workers: int, threads: int
+    throttle: ThrottleSettings, breaker: BreakerSettings, *, workers: int, threads: int, request_seconds: float
 ) -> ThrottlePolicy:
-    """The limits of this host; ``threads`` of each of the ``workers`` of a listener."""
+    """The limits of a host with ``threads`` in each of the ``workers`` of a listener, and so long for a request."""
     share = throttle.host_share
     in_flight = throttle.max_in_flight or workers * threads * 3 // 4
     return ThrottlePolicy(
@@ -84,4 +87,5 @@ def throttle_policy(
             breaker.probe_seconds,
             breaker.successes,
         ),
+        min(_FAIR_SECONDS, request_seconds / 2),
     )

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from smsp_provider.config.section import Seconds, Section, has_control_character, http_url, split_bind
 
-__all__ = ["HTTPSListener", "LeastTLS", "ProxyListener", "Server", "relaxed_tls"]
+__all__ = ["HTTPSListener", "LeastTLS", "ProxyListener", "Server", "is_loopback", "relaxed_tls"]
 
 _WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 _MOST_SOCKET_BYTES: Final = 100
@@ -144,14 +144,19 @@ def _meet(one: str, other: str) -> bool:
     return one == other or bool({one, other} & _WILDCARDS) or {one, other} == {"localhost", "127.0.0.1"}
 
 
+def is_loopback(bind: str) -> bool:
+    """Whether an address and port to listen on is of this machine alone."""
+    host, _ = split_bind(bind)
+    return host == "localhost" or _is_loopback(host)
+
+
 def _loopback_address(value: str) -> str:
     """Address and port, unchanged.
 
     Raises:
         ValueError: it is not on this machine alone.
     """
-    host, _ = split_bind(value)
-    if host != "localhost" and not _is_loopback(host):
+    if not is_loopback(value):
         raise ValueError("plain HTTP is for loopback addresses only")
     return value
 

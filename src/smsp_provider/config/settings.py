@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from smsp_provider.config.probing import ProbingSettings
 from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
 from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
-from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, relaxed_tls
+from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, is_loopback, relaxed_tls
 from smsp_provider.config.upstream import FHIRAccess, FHIRSettings, Upstream, UpstreamSettings
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
@@ -370,6 +370,8 @@ class Settings(BaseSettings):
             found.append("service.accepted_to is empty: any wsa:To is accepted")
         if not self.service.confirm_trace:
             found.append("service.confirm_trace is off: a traced number is given out on one answer alone")
+        if self.server.ops is not None and not is_loopback(self.server.ops):
+            found.append("server.ops is not on a loopback address: metrics are open to whoever reaches it")
         return tuple(found)
 
 

@@ -217,9 +217,12 @@ class SharedThrottle:
         """Give back the place of a request that it took at ``since``."""
         self._give_back(partial(self._place_free, since))
 
-    def note(self, began: float, ended: float, *, failed: bool) -> None:
+    def note(self, turn: Turn, began: float, failure: BaseException | None) -> None:
         """Tell the breaker how a query ended; it hears of it with whatever this process does next."""
-        self._owed.append(lambda table: self._turns.tell(table, began, ended, failed=failed))
+        failed, ended = speaks_against_spine(failure), self._clock.monotonic()
+        is_unfair = ended >= turn.deadline.at and ended - began < self._policy.fair_seconds
+        if failed is not None and not (failed and is_unfair):
+            self._owed.append(lambda table: self._turns.tell(table, began, ended, failed=failed))
 
     def _look(self) -> None:
         """What a waiting process does at the table every few milliseconds."""
@@ -357,16 +360,7 @@ class _Leave:
 
     def end(self, began: float, failure: BaseException | None) -> None:
         """Let the breaker know how a query ended."""
-        failed = speaks_against_spine(failure)
-        now = self._clock.monotonic()
-        # A query that had hardly any time left says nothing about Spine.
-        if failed is None or (failed and now >= self._turn.deadline.at and now - began < _FAIR_SECONDS):
-            return
-        self._throttle.note(began, now, failed=failed)
-
-
-_FAIR_SECONDS: Final = 2.0
-"""A query that Spine had less time for than this, and that ran out of it, does not count against Spine."""
+        self._throttle.note(self._turn, began, failure)
 
 
 class _Query:

@@ -55,7 +55,8 @@ class ThrottlePolicy:
 
     ``pace`` of queries to Spine, None for any. At most ``max_in_flight`` requests are at Spine at once; in each process
     at most ``process_limit`` are there or wait. Nobody waits longer than ``max_wait`` seconds, people not longer than
-    half of that, nor do more than ``max_queue`` wait.
+    half of that, nor do more than ``max_queue`` wait. A query that ran out of time says nothing about Spine where Spine
+    had less than ``fair_seconds`` for it.
     """
 
     pace: Pace | None
@@ -64,6 +65,7 @@ class ThrottlePolicy:
     max_wait: float = 2.0
     max_queue: int = 256
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    fair_seconds: float = 2.0
 
 
 class Applicant(NamedTuple):

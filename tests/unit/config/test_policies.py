@@ -40,6 +40,12 @@ def test_the_example_for_live_tells_of_nothing_that_is_not_for_live() -> None:
         ("service", "accepted_to", ((), ("https://smsp.example/",)), "addresses"),
         ("service", "confirm_trace", (True, False), "tracing"),
         ("audit", "synchronous", ("FULL", "NORMAL"), "audit"),
+        ("throttle", "rate_per_second", (10.0, 20.0), "queries to Spine"),
+        ("throttle", "burst", (10, 20), "queries to Spine"),
+        ("throttle", "host_share", (0.25, 0.5), "requests at Spine"),
+        ("throttle", "max_wait_seconds", (1.0, 2.0), "waiting"),
+        ("breaker", "slow_seconds", (1.0, 2.0), "breaker"),
+        ("server", "ops", (None, "127.0.0.1:9090"), "health and metrics"),
     ],
 )
 def test_each_value_of_a_policy_is_told_apart(
