@@ -31,7 +31,8 @@ from smsp_provider.storage.client_registry import (
     RegistryChanged,
 )
 from smsp_provider.storage.client_rows import BrokenClient, insert_client
-from smsp_provider.storage.clients_schema import METADATA, VERSION_TABLE
+from smsp_provider.storage.clients_schema import VERSION_TABLE
+from smsp_provider.storage.operator_schema import METADATA
 
 DAY = timedelta(days=1)
 

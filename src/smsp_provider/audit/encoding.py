@@ -17,6 +17,8 @@ from smsp_provider.audit.events import (
     EndingKind,
     FaultFacts,
     Intent,
+    OperatorAct,
+    OperatorActKind,
     PatientFacts,
     Record,
     RequestFacts,
@@ -40,7 +42,7 @@ MAX_TEXT: Final = 1000
 _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
 
-Kind = Literal["intent", "ending", "closure", "start", "change"]
+Kind = Literal["intent", "ending", "closure", "start", "change", "act"]
 Fields = dict[str, object]
 
 # ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
@@ -79,8 +81,10 @@ def encode(record: Record, at: str | None = None) -> str:
         fields = {"exchange": record.exchange_id, "at": moment, "writer": record.writer}
     elif isinstance(record, Start):
         fields = _start(record, moment)
-    else:
+    elif isinstance(record, Change):
         fields = _change(record, moment)
+    else:
+        fields = _act(record, moment)
     return _to_json(fields)
 
 
@@ -214,6 +218,19 @@ def _change(change: Change, at: str) -> Fields:
             "version": change.version,
             "before": change.before,
             "after": change.after,
+        }
+    )
+
+
+def _act(act: OperatorAct, at: str) -> Fields:
+    return _without_defaults(
+        {
+            "at": at,
+            "act": _word(act.kind),
+            "access_point": _text(act.access_point),
+            "operator": None if act.operator is None else _text(act.operator),
+            "attempts": act.attempts or None,
+            "detail": _text(act.detail) or None,
         }
     )
 
@@ -384,12 +401,24 @@ def _read_change(reader: _Reader) -> Change:
     )
 
 
+def _read_act(reader: _Reader) -> OperatorAct:
+    return OperatorAct(
+        at=reader.moment("at"),
+        kind=OperatorActKind(reader.text("act")),
+        access_point=reader.text("access_point"),
+        operator=reader.maybe("operator"),
+        attempts=reader.number("attempts") if reader.has("attempts") else 0,
+        detail=reader.maybe("detail") or "",
+    )
+
+
 _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
     Closure: "closure",
     Start: "start",
     Change: "change",
+    OperatorAct: "act",
 }
 
 _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
@@ -398,4 +427,5 @@ _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "closure": _read_closure,
     "start": _read_start,
     "change": _read_change,
+    "act": _read_act,
 }

@@ -27,6 +27,8 @@ __all__ = [
     "EndingKind",
     "FaultFacts",
     "Intent",
+    "OperatorAct",
+    "OperatorActKind",
     "PatientFacts",
     "Record",
     "RequestFacts",
@@ -182,4 +184,34 @@ class Change:
     after: str | None = None
 
 
-Record = Intent | Ending | Closure | Start | Change
+class OperatorActKind(Enum):
+    """What an operator did, or what was done in the name of one (SMSP-AUDIT-008)."""
+
+    LOGIN = "login"
+    LOGIN_REFUSED = "login-refused"
+    LOCKED = "locked"
+    LOGOUT = "logout"
+    ENROLLED = "enrolled"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - the name of an event
+    COMMAND = "command"
+    COMMAND_REFUSED = "command-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAct:
+    """Somebody who administers came, went, was refused, or ran a command on protected things (SMSP-AUDIT-009).
+
+    ``operator`` is the account, None where nobody has the name that was given: somebody may have typed a password in
+    its place. ``access_point`` tells machine, user and terminal. ``attempts`` counts failures in a row: of a refused
+    login this one included, of a login those before it. ``detail`` is the command, or why something was refused.
+    """
+
+    at: datetime
+    kind: OperatorActKind
+    access_point: str
+    operator: str | None = None
+    attempts: int = 0
+    detail: str = ""
+
+
+Record = Intent | Ending | Closure | Start | Change | OperatorAct

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from smsp_provider.audit.events import Change, Ending, Intent, Record, Start
+from smsp_provider.audit.events import Change, Ending, Intent, OperatorAct, Record, Start
 
 __all__ = ["AuditReader", "AuditTrail", "AuditUnavailable", "Entry"]
 
@@ -66,6 +66,14 @@ class AuditTrail(Protocol):
 
         Raises:
             AuditUnavailable: it is not durable; nothing may be changed.
+        """
+        ...
+
+    def record_act(self, act: OperatorAct) -> None:
+        """Put on record what an operator does or was refused.
+
+        Raises:
+            AuditUnavailable: it is not durable; it must not be done, nor told.
         """
         ...
 

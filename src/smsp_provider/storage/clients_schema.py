@@ -25,8 +25,8 @@ from sqlalchemy import (
 
 __all__ = ["HEAD", "METADATA", "VERSION_TABLE", "client", "grant", "organisation", "pin", "registry", "username"]
 
-HEAD: Final = "clients_0001"
-"""The migration that this version reads and writes."""
+HEAD: Final = "operators_0001"
+"""The migration that this version reads and writes; the operators' tables (:mod:`.operator_schema`) belong to it."""
 VERSION_TABLE: Final = "client_registry_form"
 """Where Alembic notes it; not Alembic's usual name, since a PostgreSQL database may hold more than the registry."""
 

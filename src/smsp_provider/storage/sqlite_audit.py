@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from smsp_provider.audit.encoding import UnreadableRecord, decode, encode, kind_of, timestamp
-from smsp_provider.audit.events import Change, Closure, Ending, Intent, Record, Start
+from smsp_provider.audit.events import Change, Closure, Ending, Intent, OperatorAct, Record, Start
 from smsp_provider.audit.trail import AuditUnavailable, Entry
 from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
@@ -127,6 +127,10 @@ class SqliteAuditTrail:
     def record_change(self, change: Change) -> None:
         """See :meth:`smsp_provider.audit.trail.AuditTrail.record_change`."""
         self._append(change, None)
+
+    def record_act(self, act: OperatorAct) -> None:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.record_act`."""
+        self._append(act, None)
 
     def recover(self) -> int:
         """See :meth:`smsp_provider.audit.trail.AuditTrail.recover`."""

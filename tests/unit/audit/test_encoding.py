@@ -14,6 +14,8 @@ from smsp_provider.audit.events import (
     EndingKind,
     FaultFacts,
     Intent,
+    OperatorAct,
+    OperatorActKind,
     PatientFacts,
     Record,
     RequestFacts,
@@ -75,6 +77,7 @@ FAULT = Ending(
     fault=FaultFacts(FaultCode.SERVER, ErrorCode.PROVIDER_FAILURE, "ID1", "WS-FLT-01"),
 )
 CHANGE = Change(AT, "operator", "client", "ward-system", 7, '{"enabled":true}', '{"enabled":false}')
+ACT = OperatorAct(AT, OperatorActKind.LOCKED, "user on machine", "jsmith", 10, "too many failures")
 RECORDS: tuple[Record, ...] = (
     INTENT,
     replace(INTENT, author=None, request=RequestFacts("192.0.2.7")),
@@ -84,6 +87,8 @@ RECORDS: tuple[Record, ...] = (
     Start(AT, "0.1.0", "sandbox", "ab" * 32, (("codes.toml", "cd" * 32),)),
     CHANGE,
     replace(CHANGE, before=None),
+    ACT,
+    OperatorAct(AT, OperatorActKind.LOGIN_REFUSED, "somebody"),
 )
 
 
@@ -143,11 +148,13 @@ def test_what_a_client_sent_cannot_make_a_record_large_or_unwritable() -> None:
         ("ending", encode(ENDING).replace('"ms":210', '"ms":"210"')),
         ("change", encode(CHANGE).replace('"version":7', '"version":"7"')),
         ("change", encode(CHANGE).replace('"who"', '"whose"')),
+        ("act", encode(ACT).replace('"locked"', '"unlocked"')),
+        ("act", encode(ACT).replace('"attempts":10', '"attempts":"10"')),
         ("ending", encode(ENDING).replace('"spine":[', '"spine":[1,')),
         ("ending", encode(FAULT).replace('"fault":[', '"fault":["x",')),
         ("ending", encode(ENDING).replace('["S1","S2"]', '"S1"')),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_anything_else_is_refused_without_being_quoted(kind: str, text: str) -> None:
     with pytest.raises(UnreadableRecord) as caught:

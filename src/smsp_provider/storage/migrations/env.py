@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from smsp_provider.storage.clients_schema import METADATA, VERSION_TABLE
+from smsp_provider.storage.clients_schema import VERSION_TABLE
+from smsp_provider.storage.operator_schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE
