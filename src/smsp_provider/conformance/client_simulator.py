@@ -9,8 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Final, Self
@@ -19,18 +18,17 @@ from urllib.parse import parse_qs, urlsplit
 from smsp_provider.conformance.captures import Message, Unreadable, messages_in
 from smsp_provider.conformance.evidence import Result, Verdict
 from smsp_provider.conformance.expectations import Finding
+from smsp_provider.conformance.request_checks import action_of, on_the_wire, refusal_of
 from smsp_provider.conformance.scripts import Rule, Script, ScriptedAnswer, fault_body, message_id_of
 from smsp_provider.conformance.services import Service, service_of_action
 from smsp_provider.conformance.transport import Answer, Exchange
 from smsp_provider.conformance.validate import Validator
-from smsp_provider.conformance.xpath import elements
 
 __all__ = ["ClientSimulator", "SimulatorPolicy"]
 
 _XML: Final = "text/xml; charset=utf-8"
 _MOST_BYTES: Final = 1_000_000
-_SKEW: Final = timedelta(seconds=300)
-_INVALID, _DENIED = ("Client", "1000"), ("Client", "3000")
+_INVALID_INPUT: Final = Rule("refused", "the request is invalid", frozenset(), code="SMSP-0001")
 
 Documents = Callable[[str, Mapping[str, str]], bytes | None]
 """The description for an address and the fields of a query (``wsdl``, ``xsd``); None where there is none."""
@@ -107,71 +105,55 @@ class ClientSimulator:
     def take(self, line: str, headers: tuple[tuple[str, str], ...], body: bytes) -> ScriptedAnswer:
         """Answer a POST, and put it on record."""
         started = time.monotonic()
-        read = {name.lower(): value for name, value in headers}
         try:
             message, problem = messages_in("request", body)[0], ""
         except Unreadable as error:
             message, problem = Message("request", None, None, None, ()), str(error)
+        number, repeated = self._begin(message, body)
+        service = service_of_action(action_of(message))
+        findings = on_the_wire(message, headers, problem=problem, repeated=repeated)
+        purpose = "a request of no known service" if service is None else service.operation
+        result = self._validator.result(f"RQ_{number:04}", message, purpose, None, findings)
+        answer, how = self._answer(message, service, result)
+        exchange = Exchange(line, headers, body, *_told_of(answer), time.monotonic() - started)
+        result = replace(result, purpose=f"{purpose}, answered: {how}", exchange=exchange)
         with self._record.lock:
-            number = len(self._record.results) + 1
-            # The same message once more is a retry; another message under the same id is a mistake.
-            repeated = self._record.bodies.setdefault(message_id_of(message), body) != body
-            # The place is taken now, so that the order is that of arrival; the result follows.
-            self._record.results.append(Result(f"RQ_{number:04}", "a request", (), Verdict.FAILED, "not answered yet"))
-        service = service_of_action(_action(message))
-        findings = (*_on_the_wire(message, read, repeated=repeated), *_unreadable(problem))
-        result = self._validator.result(f"RQ_{number:04}", message, _purpose(service), None, findings)
-        rule = self._script.rule_for(message)
-        refusal = None if self._policy.lenient and service is not None else self._refusal(message, service, result)
-        if refusal is None and service is not None:
-            with self._record.lock:
-                self._record.met[rule.name] = self._record.met.get(rule.name, 0) + 1
-            answer, how = self._script.answer(rule, message, service, self.url), rule.name
-            # Others are served meanwhile: every connection has a thread of its own.
-            time.sleep(rule.seconds)
-        else:
-            answer, how = refusal or self._fault(message, *_INVALID, "wsa:Action is not a service"), "refused"
-        seconds = time.monotonic() - started
-        sent = (
-            None
-            if answer.body is None
-            else Answer(answer.status, (("Content-Type", answer.content_type),), answer.body)
-        )
-        exchange = Exchange(line, headers, body, sent, "closed without an answer" if sent is None else "", seconds)
-        final = Result(
-            result.id,
-            f"{result.purpose}, answered: {how}",
-            (),
-            result.verdict,
-            result.reason,
-            result.findings,
-            exchange,
-        )
-        with self._record.lock:
-            self._record.results[number - 1] = final
-        self._told(final)
+            self._record.results[number - 1] = result
+        self._told(result)
         return answer
 
-    def _refusal(self, message: Message, service: Service | None, result: Result) -> ScriptedAnswer | None:
-        """What a provider would answer to what is wrong; None for a request that keeps every rule."""
-        broken = [finding for finding in result.findings if finding.holds is False]
-        if service is None:
-            text = broken[0].says if broken else "wsa:Action is not a service of this endpoint"
-            return self._fault(message, *_INVALID, f"Not met: {text}")
-        if not broken:
-            return None
-        kinds = [_kind(finding) for finding in broken]
-        if "message" in kinds:
-            return self._fault(message, *_INVALID, f"Not met: {broken[kinds.index('message')].says}")
-        if "security" in kinds:
-            return self._fault(message, *_DENIED, f"Not met: {broken[kinds.index('security')].says}")
-        if "input" not in kinds:
-            return None
-        rule = Rule("refused", "", frozenset(), code="SMSP-0001")
-        return self._script.answer(rule, message, service, self.url)
+    def _begin(self, message: Message, body: bytes) -> tuple[int, bool]:
+        """Take the next place on record; whether another message came under the same MessageID before."""
+        with self._record.lock:
+            number = len(self._record.results) + 1
+            self._record.results.append(Result(f"RQ_{number:04}", "a request", (), Verdict.FAILED, "not answered yet"))
+            # The same message once more is a retry; another message under the same id is a mistake.
+            return number, self._record.bodies.setdefault(message_id_of(message), body) != body
 
-    def _fault(self, message: Message, faultcode: str, error_code: str, text: str) -> ScriptedAnswer:
-        return ScriptedAnswer(500, _XML, fault_body((faultcode, error_code, text), message_id_of(message), self.url))
+    def _answer(self, message: Message, service: Service | None, result: Result) -> tuple[ScriptedAnswer, str]:
+        """The answer, and the name of the rule that gave it."""
+        if service is None:
+            return self._refusal(message, result), "refused"
+        refused = None if self._policy.lenient else refusal_of(result.findings)
+        if refused is not None and refused.code:
+            return self._script.answer(_INVALID_INPUT, message, service, self.url), "refused"
+        if refused is not None:
+            return self._fault(message, (refused.faultcode, refused.error_code, f"Not met: {refused.says}")), "refused"
+        rule = self._script.rule_for(message)
+        with self._record.lock:
+            self._record.met[rule.name] = self._record.met.get(rule.name, 0) + 1
+        # Others are served meanwhile: every connection has a thread of its own.
+        time.sleep(rule.seconds)
+        return self._script.answer(rule, message, service, self.url), rule.name
+
+    def _refusal(self, message: Message, result: Result) -> ScriptedAnswer:
+        """The fault for a message that names no service."""
+        broken = [finding.says for finding in result.findings if finding.holds is False]
+        text = f"Not met: {broken[0]}" if broken else "wsa:Action is not a service of this endpoint"
+        return self._fault(message, ("Client", "1000", text))
+
+    def _fault(self, message: Message, fault: tuple[str, str, str]) -> ScriptedAnswer:
+        return ScriptedAnswer(500, _XML, fault_body(fault, message_id_of(message), self.url))
 
 
 def _handler(simulator: ClientSimulator) -> type[BaseHTTPRequestHandler]:
@@ -234,98 +216,6 @@ def _told_of(answer: ScriptedAnswer) -> tuple[Answer | None, str]:
         return None, "the connection was closed without an answer"
     headers = (("Content-Type", answer.content_type),)
     return Answer(answer.status, headers, answer.body), "half of it was sent" if answer.cut else ""
-
-
-def _purpose(service: Service | None) -> str:
-    return "a request of no known service" if service is None else service.operation
-
-
-def _action(message: Message) -> str:
-    found = elements(message.soap, "/soap:Envelope/soap:Header/wsa:Action") if message.soap is not None else []
-    return (found[0].text or "").strip() if len(found) == 1 else ""
-
-
-def _unreadable(problem: str) -> tuple[Finding, ...]:
-    return (Finding("http", "the body is XML", holds=False, reason=problem),) if problem else ()
-
-
-def _on_the_wire(message: Message, headers: Mapping[str, str], *, repeated: bool) -> list[Finding]:
-    """What only the moment and the wire can tell."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    named = headers.get("soapaction", "").strip().strip('"')
-    findings = [
-        Finding("http", "Content-Type is text/xml (WS-STD-01)", media_type == "text/xml", media_type or "absent"),
-        Finding(
-            "http", "SOAPAction is wsa:Action, or left out (WS-ADR-04)", named in ("", _action(message)), "another"
-        ),
-        Finding("http", "the MessageID was not used before (WS-ADR-01)", not repeated, "it was"),
-    ]
-    if message.soap is not None:
-        has_payload = message.hl7 is not None
-        findings += [
-            Finding("http", "the SOAP body holds a distribution envelope (DE-PDS-01)", message.itk is not None, "none"),
-            Finding("http", "the payload has content that can be read (SMSP-VAL-001)", has_payload, "it has not"),
-            *_moments(message),
-        ]
-    return [*findings, *_birth(message)]
-
-
-def _moments(message: Message) -> list[Finding]:
-    created, expires = _moment(message, "Created"), _moment(message, "Expires")
-    if created is None or expires is None:
-        return [
-            Finding(
-                "http", "wsu:Created and wsu:Expires are real moments (WS-DSC-03)", holds=False, reason="they are not"
-            )
-        ]
-    now = datetime.now(UTC)
-    return [
-        Finding("http", "wsu:Created is not in the future (WS-SEC-04)", created <= now + _SKEW, "it is"),
-        Finding("http", "wsu:Expires has not passed (WS-SEC-06)", expires >= now, "it has"),
-        Finding("http", "wsu:Expires is after wsu:Created (WS-SEC-05)", expires >= created, "it is not"),
-    ]
-
-
-def _moment(message: Message, name: str) -> datetime | None:
-    """A moment of the timestamp, aware; None where there is not exactly one that is real."""
-    found = elements(message.soap, f"//wsu:Timestamp/wsu:{name}") if message.soap is not None else []
-    try:
-        moment = datetime.fromisoformat((found[0].text or "").strip()) if len(found) == 1 else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
-def _birth(message: Message) -> list[Finding]:
-    """Whether the date of birth is a day, month or year that was."""
-    found = elements(message.hl7, "//hl7:Person.DateOfBirth/hl7:value") if message.hl7 is not None else []
-    says = "the date of birth is real, and not in the future"
-    return [Finding("http", says, _was(element.get("value", "")), "it is not") for element in found]
-
-
-def _was(text: str) -> bool:
-    """Whether YYYYMMDD, YYYYMM or YYYY is a day, month or year that has begun."""
-    if not text.isascii() or not text.isdigit() or len(text) not in (4, 6, 8):
-        return False
-    try:
-        day = date(int(text[:4]), int(text[4:6] or 1), int(text[6:8] or 1))
-    except ValueError:
-        return False
-    return day <= datetime.now(UTC).date()
-
-
-_SECURITY: Final = ("(WS-SEC", "(WS-DSC")
-_ADVICE: Final = ("WS-STD-04",)
-_INPUT: Final = ("SMSP-", "by QUPA_", "the payload has", "the payload's", "date of birth")
-
-
-def _kind(finding: Finding) -> str:
-    """How a provider treats what is broken: by a fault (message, security), as invalid input, not at all (advice)."""
-    if any(mark in finding.says for mark in _ADVICE):
-        return "advice"
-    if any(mark in finding.says for mark in _SECURITY):
-        return "security"
-    return "input" if any(mark in finding.says for mark in _INPUT) else "message"
 
 
 def _met(rule: Rule, times: int) -> Result:
