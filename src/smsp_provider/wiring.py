@@ -18,9 +18,10 @@ from smsp_provider.config.vocabulary import load_vocabulary
 from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
+from smsp_provider.engine.admission_use import ClientUse
 from smsp_provider.engine.pipeline import Pipeline
 from smsp_provider.engine.policy import EnginePolicy
-from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, SpineConnector
+from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, RegistryUnavailable, SpineConnector
 from smsp_provider.engine.system import RandomIds, SystemClock
 from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
@@ -35,7 +36,7 @@ from smsp_provider.storage.daily_notices import DailyNotices
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_probing import SharedProbingWatch
-from smsp_provider.storage.shared_throttle import SharedThrottle
+from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.wiring_upstream import build_connector
@@ -52,6 +53,7 @@ __all__ = [
     "build_provider",
     "build_registry",
     "build_throttle",
+    "client_use",
     "service_paths",
     "shared_asids",
     "start_record",
@@ -67,6 +69,16 @@ class Provider:
     audit: SqliteAuditTrail
     observer: Observer
     throttle: SharedThrottle
+    registry: ClientRegistry | None
+
+    def knows_clients(self) -> bool:
+        """Whether this process can tell who may call; always where everybody may."""
+        try:
+            if self.registry is not None:
+                self.registry.book()
+        except RegistryUnavailable:
+            return False
+        return True
 
 
 def build_policy(settings: Settings) -> EnginePolicy:
@@ -148,7 +160,20 @@ def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
         threads=threads,
         request_seconds=settings.limits.request_seconds,
     )
-    return SharedThrottle(settings.audit.database.with_name("throttle.table"), policy, clock)
+    return SharedThrottle(_throttle_file(settings), policy, clock)
+
+
+def client_use(settings: Settings, name: str, clock: Clock) -> ClientUse | None:
+    """What a client uses of its limits on this host; None where it has not called since the start.
+
+    Raises:
+        OSError: that cannot be looked up.
+    """
+    return current_use(_throttle_file(settings), name, clock)
+
+
+def _throttle_file(settings: Settings) -> Path:
+    return settings.audit.database.with_name("throttle.table")
 
 
 def build_probing_watch(settings: Settings, clock: Clock, observer: Observer) -> SharedProbingWatch | None:
@@ -190,6 +215,7 @@ def build_provider(
         observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
     observer = CountingObserver(observer, build_counters(settings), clock)
     throttle = build_throttle(settings, clock)
+    registry = registry or build_registry(settings, clock, observer)
     replay_file = settings.audit.database.with_name("replay.table")
     pipeline = Pipeline(
         policy=build_policy(settings),
@@ -201,10 +227,10 @@ def build_provider(
         clock=clock,
         ids=ids,
         admission=throttle,
-        registry=registry or build_registry(settings, clock, observer),
+        registry=registry,
         probing=build_probing_watch(settings, clock, observer),
     )
-    return Provider(pipeline, schemas, audit, observer, throttle)
+    return Provider(pipeline, schemas, audit, observer, throttle, registry)
 
 
 def start_record(settings: Settings, clock: Clock) -> Start:

@@ -1,6 +1,7 @@
 """What the registry of clients must do, in SQLite and in PostgreSQL."""
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -160,6 +161,22 @@ def test_what_cannot_be_put_on_record_is_not_changed(store: ClientStore) -> None
     assert recorded == ["second"]
     assert _clients(store) == [client_of("first")]
     assert _add(store, client_of("second")) == 2
+
+
+def _die_before_the_commit(url: str) -> None:
+    """In a process of its own: it dies when the change is on record and not committed yet."""
+    _open(url).apply(_added(client_of("second")), lambda *_: os._exit(7))
+
+
+@pytest.mark.rule("SMSP-AUDIT-008")
+def test_a_death_after_the_record_changes_nothing_and_is_in_nobodys_way(store: ClientStore, url: str) -> None:
+    _add(store, client_of("first"))
+    process = multiprocessing.get_context("spawn").Process(target=_die_before_the_commit, args=(url,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 7
+    assert _clients(store) == [client_of("first")]
+    assert _add(store, client_of("third")) == 2
 
 
 @pytest.mark.rule("SMSP-AUDIT-008")

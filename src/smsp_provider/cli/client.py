@@ -10,12 +10,15 @@ import click
 from smsp_provider.cli.client_edit import add, change_one, config_option, pin, set_fields
 from smsp_provider.cli.client_session import open_session, prepare_registry
 from smsp_provider.cli.client_transfer import export, import_clients
-from smsp_provider.cli.client_view import client_as_json, print_client, print_clients
+from smsp_provider.cli.client_view import client_as_json, print_client, print_clients, use_as_json
 from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import UnusableConfiguration
+from smsp_provider.config.settings import Settings
 from smsp_provider.domain.clients import rotated
+from smsp_provider.engine.admission_use import ClientUse
+from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
-from smsp_provider.wiring import shared_asids
+from smsp_provider.wiring import client_use, shared_asids
 
 __all__ = ["client"]
 
@@ -59,14 +62,23 @@ def list_clients(config_file: Path, *, as_json: bool) -> None:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, config_file: Path, *, as_json: bool) -> None:
-    """Show everything about a client."""
+    """Show everything about a client, and what it uses of its limits on this host."""
     with open_session(config_file) as session:
         found = session.client(name)
         shared, now = shared_asids(session.settings), datetime.now(UTC)
+        use = _use(session.settings, name)
     if as_json:
-        click.echo(json.dumps(client_as_json(found, now, shared), indent=2))
+        click.echo(json.dumps({**client_as_json(found, now, shared), "use": use_as_json(use)}, indent=2))
     else:
-        print_client(found, now, shared)
+        print_client(found, now, shared, use)
+
+
+def _use(settings: Settings, name: str) -> ClientUse | None:
+    try:
+        return client_use(settings, name, SystemClock())
+    except OSError as error:
+        click.echo(f"warning: what it uses of its limits is not known: {error.strerror or 'busy'}", err=True)
+        return None
 
 
 @client.command()

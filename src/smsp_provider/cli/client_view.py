@@ -12,9 +12,10 @@ from smsp_provider.domain.client_concerns import concerns, end_of
 from smsp_provider.domain.client_document import document_of
 from smsp_provider.domain.clients import Client, FingerprintPin, Pin
 from smsp_provider.domain.organisations import ASIDDirectory
+from smsp_provider.engine.admission_use import ClientUse
 from smsp_provider.storage.client_rows import BrokenClient
 
-__all__ = ["client_as_json", "concerns_of", "print_client", "print_clients"]
+__all__ = ["client_as_json", "concerns_of", "print_client", "print_clients", "use_as_json"]
 
 _HEAD: Final = ("name", "ODS", "organisations", "state", "review on", "pins", "to look at")
 _UNREADABLE: Final = "unreadable: refused, remove it or import it anew"
@@ -46,9 +47,9 @@ def _row(client: Client | BrokenClient, to_look_at: str) -> tuple[str, ...]:
     )
 
 
-def print_client(client: Client, at: datetime, shared: ASIDDirectory) -> None:
-    """Everything about a client."""
-    print_table(("field", "value"), list(_fields(client, at)))
+def print_client(client: Client, at: datetime, shared: ASIDDirectory, use: ClientUse | None) -> None:
+    """Everything about a client, with what it uses of its limits on this host."""
+    print_table(("field", "value"), [*_fields(client, at), *_use(use)])
     click.echo()
     ends = _certificate_ends(client)
     print_table(("pin", "state", "until"), [_pin_row(pin, at, ends) for pin in client.pins])
@@ -64,6 +65,14 @@ def client_as_json(client: Client | BrokenClient, at: datetime, shared: ASIDDire
     return {"name": client.name, **found, "warnings": concerns_of(client, at, shared)}
 
 
+def use_as_json(use: ClientUse | None) -> dict[str, object]:
+    """What a client uses of its limits on this host."""
+    if use is None:
+        return {"in_flight": 0, "admitted": 0, "refused": 0}
+    found = {"in_flight": use.in_flight, "in_hand": use.in_hand, "admitted": use.admitted, "refused": use.refused}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _fields(client: Client, at: datetime) -> Iterator[tuple[str, str]]:
     document: dict[str, Any] = document_of(client)
     yield "name", client.name
@@ -77,6 +86,16 @@ def _fields(client: Client, at: datetime) -> Iterator[tuple[str, str]]:
         else:
             yield name, _shown(value)
     yield "days to review", str(client.days_to_review(at.date()))
+
+
+def _use(use: ClientUse | None) -> Iterator[tuple[str, str]]:
+    if use is None:
+        yield "in use", "nothing since the start of the provider on this host"
+        return
+    yield "in use", f"{use.in_flight} requests under way"
+    if use.in_hand is not None:
+        yield "at once", f"{use.in_hand} more requests within its rate"
+    yield "since the start", f"{use.admitted} requests admitted, {use.refused} refused as too many"
 
 
 def _shown(value: object) -> str:

@@ -27,10 +27,10 @@ from smsp_provider.audit.events import Change
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.config.clients_file import write_clients
 from smsp_provider.config.settings import load_settings
-from smsp_provider.domain.clients import Client, FingerprintPin, PinState
+from smsp_provider.domain.clients import Client, FingerprintPin, Limits, PinState
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientStore
-from smsp_provider.wiring import build_audit, build_client_store
+from smsp_provider.wiring import build_audit, build_client_store, build_throttle
 from tls_fixtures import TestPKI, make_pki
 
 FIELDS = (
@@ -392,7 +392,34 @@ def test_a_list_tells_what_to_look_at(commands: Commands, two: Path) -> None:
     assert by_name["second"]["warnings"] == []
     shown = commands.done("show", "first")
     assert "reviewed in 10 days" in shown.err
-    assert json.loads(commands.done("show", "first", "--json").out) == by_name["first"]
+    in_json = json.loads(commands.done("show", "first", "--json").out)
+    assert in_json.pop("use") == {"in_flight": 0, "admitted": 0, "refused": 0}
+    assert in_json == by_name["first"]
+
+
+@pytest.mark.rule("SMSP-PERF-001")
+def test_what_a_client_uses_of_its_limits_is_shown(commands: Commands, two: Path) -> None:
+    assert two.exists()
+    assert "nothing since the start" in commands.done("show", "first").out
+    throttle = build_throttle(commands.settings, SystemClock())
+    limits = Limits(rate=1, burst=3, concurrency=2)
+    with throttle.admit_request("first", limits):
+        pass
+    with throttle.admit_request("first", limits):
+        out = commands.done("show", "first").out
+        use = json.loads(commands.done("show", "first", "--json").out)["use"]
+    assert "1 requests under way" in out
+    assert "2 requests admitted, 0 refused" in out
+    assert (use["in_flight"], use["admitted"], use["refused"]) == (1, 2, 0)
+    assert use["in_hand"] in {1, 2, 3}
+
+
+def test_a_table_of_limits_that_cannot_be_read_does_not_hide_the_client(commands: Commands, two: Path) -> None:
+    assert two.exists()
+    commands.settings.audit.database.with_name("throttle.table").mkdir()
+    shown = commands.done("show", "first")
+    assert "not known" in shown.err
+    assert "service desk" in shown.out
 
 
 @pytest.mark.rule("SMSP-SEC-001")

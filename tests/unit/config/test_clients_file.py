@@ -222,3 +222,14 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_file_holds_no_clients(tmp_path: Path) -> None:
     assert read_clients(_file(tmp_path, "")) == {}
+
+
+def test_the_example_of_the_documentation_is_a_clients_file(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "clients.md").read_text(encoding="utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    (client,) = read_clients(_file(tmp_path, example)).values()
+    assert client.name == "ward-system"
+    assert len(client.pins) == 2
+    fields = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert set(document_of(client)) <= fields
+    assert {"enabled", "disabled_reason", "signatures", "fingerprint", "certificate", "until"} <= fields
