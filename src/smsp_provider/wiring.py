@@ -154,7 +154,7 @@ def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
     """The limits towards clients and Spine that the workers of this host keep together; nothing is opened yet."""
     workers, threads = settings.server.workers, settings.server.threads
     policy = throttle_policy(
-        settings.throttle,
+        settings.throttle_in_force(),
         settings.breaker,
         workers=workers,
         threads=threads,

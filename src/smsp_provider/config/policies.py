@@ -91,7 +91,7 @@ def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
 
 
 def _protection(settings: Settings) -> Iterator[PolicyInForce]:
-    throttle, breaker, server = settings.throttle, settings.breaker, settings.server
+    throttle, breaker, server = settings.throttle_in_force(), settings.breaker, settings.server
     limits = throttle_policy(
         throttle,
         breaker,

@@ -354,6 +354,14 @@ class Settings(BaseSettings):
                 raise ValueError("not allowed in live: " + ", ".join(names))
         return self
 
+    def throttle_in_force(self) -> ThrottleSettings:
+        """How fast PDS may be asked: PDS FHIR has a budget of its own, which caps the rate of all queries."""
+        if not self.upstream.uses(Upstream.PDS_FHIR):
+            return self.throttle
+        rate = min(self.throttle.rate_per_second, self.pds_fhir.rate_per_second)
+        burst = min(self.throttle.burst, self.pds_fhir.burst)
+        return self.throttle.model_copy(update={"rate_per_second": rate, "burst": burst})
+
     def _check_upstreams(self) -> None:
         missing: tuple[str, ...] = ()
         if self.upstream.uses(Upstream.HL7V3):

@@ -90,6 +90,14 @@ class FHIRSettings(Section):
         "asks without the user, who stands in the audit trail alone.",
     )
     home_phone: HomePhone = Field(HomePhone.HP, description="Use of telephones at home in responses: HP or H.")
+    rate_per_second: float = Field(
+        4,
+        gt=0,
+        le=10_000,
+        description="Requests a second, of all hosts together, as agreed with NHS England: with the burst, no second "
+        "sees more than both together. Caps throttle.rate_per_second while PDS FHIR is used by anybody.",
+    )
+    burst: int = Field(1, ge=1, le=10_000, description="How many more may go after a pause; caps throttle.burst.")
     max_in_flight: int = Field(32, ge=1, le=10_000, description="Requests under way at once, for each worker.")
     connect_seconds: Seconds = Field(
         5, le=600, description="Longest wait for a host's addresses and a connection, within the request's deadline."
