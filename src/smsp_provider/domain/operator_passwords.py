@@ -37,7 +37,8 @@ password passwort patient pokemon princess provider qwerty qwertz root saturday 
 service shadow soccer spine spring staple starwars summer sunday sunshine superman superuser system temporary test
 thursday trustno tuesday user wednesday welcome whatever winter
 """
-_COMMON: Final = tuple(_COMMON_WORDS.split())
+_DOUBLED: Final = re.compile(r"(.)\1+")
+_COMMON: Final = sorted((_DOUBLED.sub(r"\1", word) for word in _COMMON_WORDS.split()), key=len, reverse=True)
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
 
 
@@ -93,9 +94,9 @@ def _parts(own: Iterable[str]) -> Iterator[str]:
 
 def _unguessed(folded: str) -> str:
     """What is left when all that is guessed first is taken out."""
-    rest = _without_runs(re.sub(r"(.)\1+", r"\1", _YEAR.sub("", folded)))
+    rest = _without_runs(_DOUBLED.sub(r"\1", _YEAR.sub("", folded)))
     spelt = rest.translate(_LIKENESSES)
-    for word in sorted(_COMMON, key=len, reverse=True):
+    for word in _COMMON:
         spelt = spelt.replace(word, "")
     return re.sub(r"(.+?)\1+", r"\1", re.sub(r"[\W_]", "", spelt))
 
