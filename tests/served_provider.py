@@ -156,6 +156,7 @@ def served(
     workers: int = 2,
     threads: int = 32,
     request_seconds: int = 20,
+    drain_seconds: float = 0,
 ) -> Iterator[tuple[ServedProvider, CountingSpine]]:
     """A provider with these sections of its settings (the inside of TOML's inline tables), and its Spine."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,7 +171,8 @@ def served(
             config.write_text(
                 'environment = "test"\n'
                 f'server = {{ http = "127.0.0.1:{http_address[1]}", ops = "127.0.0.1:{ops_address[1]}", '
-                f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 15 }}\n"
+                f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 15, "
+                f"drain_seconds = {drain_seconds} }}\n"
                 f'spine = {{ endpoint = "{spine.url}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
                 f'audit = {{ database = "{folder / "audit" / "audit.db"}", synchronous = "NORMAL" }}\n'
                 f'clients = {{ policy = "any" }}\nlimits = {{ request_seconds = {request_seconds} }}\n'

@@ -77,6 +77,14 @@ def test_a_stopping_provider_ends_what_is_under_way_and_refuses_the_rest(tmp_pat
         assert intents == len(spine.arrivals), "who was refused never came to Spine"
 
 
+def test_a_load_balancer_has_time_to_notice(tmp_path: Path) -> None:
+    with served(tmp_path / "state", workers=1, drain_seconds=1.5) as (provider, _):
+        provider.process.terminate()
+        assert eventually(lambda: provider.ops_get("/readyz").status == 503)
+        assert provider.ask().code == "SMSP-0000"
+        assert provider.process.wait(20) == 0
+
+
 def test_a_request_that_spine_never_answers_does_not_keep_a_provider_from_stopping(tmp_path: Path) -> None:
     with served(tmp_path / "state", workers=1, request_seconds=2) as (provider, spine):
         spine.delay = 60

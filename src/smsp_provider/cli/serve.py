@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -95,6 +96,8 @@ def run_provider(settings: Settings) -> ExitCode:
         ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reload_asked))
         with suppress(OSError):
             throttle.begin_draining()
+        if ended is None:
+            _let_others_notice(children, settings.server.drain_seconds)
         orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
         # They tell of the draining until there is nothing left to tell of.
         stop_children(operators, _AFTER_GRACE_SECONDS)
@@ -260,6 +263,13 @@ def _watch(children: Sequence[Child], signals: StopSignals, upkeep: _Upkeep) -> 
                 return child
         upkeep.attend()
     return None
+
+
+def _let_others_notice(children: Sequence[Child], seconds: float) -> None:
+    """Serve on for so long, while whoever distributes requests finds out that this provider is to get no more."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not any(child.ended() for child in children):
+        time.sleep(_WATCH_SECONDS)
 
 
 def _pass_on(children: Sequence[Child], number: signal.Signals) -> None:

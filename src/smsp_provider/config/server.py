@@ -98,6 +98,13 @@ class Server(Section):
     graceful_stop_seconds: Seconds = Field(
         30, le=3600, description="How long a stopping worker may finish its requests."
     )
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        le=600,
+        description="How long, before it stops, the provider serves on with /readyz saying that it drains: for a load "
+        "balancer to notice.",
+    )
 
     ops: str | None = Field(
         None,
