@@ -6,6 +6,7 @@ the server is part of a Python package.
 """
 
 import atexit
+import fcntl
 import itertools
 import shutil
 import tempfile
@@ -32,7 +33,10 @@ def _server() -> sa.URL:
     # Short, and open to the account that the server runs as: it does not run as root, and a socket's name is bounded.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     folder.chmod(0o755)
-    server = get_server(folder / "data", cleanup_mode=None)
+    with (Path(tempfile.gettempdir()) / "smsp-postgres-tests.lock").open("a") as lock:
+        # The package makes an account for the server where the tests run as root: one process at a time.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(folder / "data", cleanup_mode=None)
 
     def stop() -> None:
         server.stop()
