@@ -48,12 +48,14 @@ class ProbingSettings(Section):
         50,
         ge=2,
         le=1_000_000,
-        description="mostly-unsuccessful: requests by number of one identity or client that were not verified, not "
-        "found or no longer in use,",
+        description="mostly-unsuccessful: different numbers, asked for by one identity or client, that did not verify, "
+        "are not known or no longer in use,",
     )
-    unsuccessful_part: float = Field(0.5, gt=0, le=1, description="if they are at least this part of all of them.")
+    unsuccessful_part: float = Field(
+        0.5, gt=0, le=1, description="if they are at least this part of its requests by number."
+    )
     postcodes_of_a_search: int = Field(
-        5, ge=2, le=10_000, description="postcodes-tried: changes of the postcode of one search by one client."
+        8, ge=2, le=10_000, description="postcodes-tried: changes of the postcode of one search by one client."
     )
     postcode_pairs: int = Field(
         20,

@@ -53,7 +53,7 @@ class ProbingPolicy:
     numbers_of_a_system: int = 20_000
     unsuccessful: int = 50
     unsuccessful_part: float = 0.5
-    postcodes_of_a_search: int = 5
+    postcodes_of_a_search: int = 8
     postcode_pairs: int = 20
     values_of_a_field: int = 10
 

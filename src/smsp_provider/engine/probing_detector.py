@@ -17,9 +17,11 @@ __all__ = ["MOST_VALUES", "Detector"]
 MOST_VALUES: Final = 15
 """So many values of a field can be told apart."""
 
+_FAILURES: Final = Struct("<2I")
+"""Of a number: requests that nothing came of, and those of them whose details did not fit."""
 _COUNT: Final = Struct("<I")
-"""What the rows of numbers and of blocks begin with."""
 _BLOCK_BITMAP_AT: Final = _COUNT.size
+"""Of a block: how many numbers, and which."""
 _BASE: Final = Struct("<4sHBB")
 """The postcode of the last search, how often it changed, the forms there were, and the ordinary next step."""
 _VALUES: Final = Struct(f"<{1 + MOST_VALUES}H")
@@ -27,7 +29,7 @@ _VALUES: Final = Struct(f"<{1 + MOST_VALUES}H")
 
 # Rows of clients and of identities
 _SHARE: Final = Struct("<2I")
-"""Requests by number, and how many of them nothing came of."""
+"""Requests by number, and numbers that nothing came of."""
 _TOLD: Final = Struct("<I")
 _TOLD_AT: Final = {
     Pattern.MOSTLY_UNSUCCESSFUL: 8,
@@ -62,8 +64,9 @@ class Detector:
         policy, found = self._policy, list[Finding]()
         client = self._client(view, trace.client, now)
         identity = IDENTITIES.body(view, trace.identity, now, policy.window)
+        is_new_failure = False
         if trace.number is not None:
-            guesses = self._add_guess(view, trace.number, now)
+            is_new_failure, guesses = self._add_failure(view, trace.number, now, guess=trace.guess)
             if guesses >= policy.guesses_of_a_number:
                 self._tell(view, found, client, Finding(Pattern.DETAILS_GUESSED, guesses), now)
         neighbours = self._add_neighbour(view, trace, now)
@@ -73,9 +76,8 @@ class Detector:
         if numbers >= (policy.numbers_of_a_person if trace.attended else policy.numbers_of_a_system):
             self._tell(view, found, identity, Finding(Pattern.MANY_NUMBERS, numbers), now)
         for subject in (identity, client):
-            requests, unsuccessful = _add_request(view, subject, unsuccessful=trace.unsuccessful)
-            is_most = unsuccessful >= max(policy.unsuccessful, policy.unsuccessful_part * requests)
-            if trace.unsuccessful and is_most:
+            requests, unsuccessful = _add_request(view, subject, failure=is_new_failure)
+            if is_new_failure and unsuccessful >= max(policy.unsuccessful, policy.unsuccessful_part * requests):
                 self._tell(view, found, subject, Finding(Pattern.MOSTLY_UNSUCCESSFUL, unsuccessful), now)
         return found
 
@@ -110,10 +112,14 @@ class Detector:
     def _client(self, view: memoryview, key: bytes, now: int) -> int:
         return SUBJECTS.body(view, key, now, self._policy.window, _KEEP)
 
-    def _add_guess(self, view: memoryview, number: bytes, now: int) -> int:
-        """How often the details did not fit this number by now."""
+    def _add_failure(self, view: memoryview, number: bytes, now: int, *, guess: bool) -> tuple[bool, int]:
+        """Whether this number is the client's first failure with it, and how often the details did not fit by now."""
         body = SUBJECTS.body(view, number, now, self._policy.window)
-        return _add_one(view, body)
+        failures, guesses = _FAILURES.unpack_from(view, body)
+        guesses += guess
+        _FAILURES.pack_into(view, body, failures + 1, guesses)
+        weigh(view, body, failures + 1)
+        return failures == 0, guesses if guess else 0
 
     def _add_neighbour(self, view: memoryview, trace: NumberTrace, now: int) -> int:
         """How many numbers of the block were asked for by now; 0 where this one had been."""
@@ -122,7 +128,10 @@ class Detector:
         if view[at] & bit:
             return 0
         view[at] |= bit
-        return _add_one(view, body)
+        count = int(_COUNT.unpack_from(view, body)[0]) + 1
+        _COUNT.pack_into(view, body, count)
+        weigh(view, body, count)
+        return count
 
     def _add_postcode(self, view: memoryview, trace: SearchTrace, now: int) -> tuple[int, int]:
         """How often the postcode of this search changed by now, 0 where it did not; and what it counts for as a pair.
@@ -155,16 +164,9 @@ class Detector:
         return int(count)
 
 
-def _add_one(view: memoryview, body: int) -> int:
-    count = int(_COUNT.unpack_from(view, body)[0]) + 1
-    _COUNT.pack_into(view, body, count)
-    weigh(view, body, count)
-    return count
-
-
-def _add_request(view: memoryview, subject: int, *, unsuccessful: bool) -> tuple[int, int]:
+def _add_request(view: memoryview, subject: int, *, failure: bool) -> tuple[int, int]:
     requests, failed = _SHARE.unpack_from(view, subject)
-    requests, failed = requests + 1, failed + unsuccessful
+    requests, failed = requests + 1, failed + failure
     _SHARE.pack_into(view, subject, requests, failed)
     return requests, failed
 

@@ -64,9 +64,9 @@ _AFTER: Final = {ResponseCode.NO_MATCH: NextStep.LEAVE_OUT, ResponseCode.MULTIPL
 class NumberTrace(NamedTuple):
     """A request by NHS number.
 
-    ``number`` is the key of the client with the number, None unless the number exists and its details did not fit;
-    ``block`` that of the client with the block of numbers, in which ``bit`` stands for this one. ``place`` (16 bits)
-    stands for the number among those of an identity. ``unsuccessful`` tells that nothing came of the request.
+    ``number`` is the key of the client with the number, None unless nothing came of the request; ``block`` that of the
+    client with the block of numbers, in which ``bit`` stands for this one. ``place`` (16 bits) stands for the number
+    among those of an identity. ``guess`` tells that the number exists and its details did not fit.
     """
 
     client: bytes
@@ -76,7 +76,7 @@ class NumberTrace(NamedTuple):
     block: bytes
     bit: int
     place: int
-    unsuccessful: bool
+    guess: bool
 
 
 class Varied(NamedTuple):
@@ -114,17 +114,17 @@ class Tracer:
         block, bit = divmod(int(digits[:_STEM_DIGITS]), BLOCK)
         of_block = self._digest(f"block\0{client}\0{block}")
         bit ^= of_block[-1] % BLOCK
-        is_guess = code is ResponseCode.NOT_VERIFIED
+        in_vain = code in _UNSUCCESSFUL_NUMBER
         return NumberTrace(
             self._client(client),
             self._identity(answered),
             answered.attended,
-            self._digest(f"number\0{client}\0{digits}")[:ROW_KEY_BYTES] if is_guess else None,
+            self._digest(f"number\0{client}\0{digits}")[:ROW_KEY_BYTES] if in_vain else None,
             of_block[:ROW_KEY_BYTES],
             bit,
             # Apart for all numbers of a block; where blocks begin is up to the digest.
             int.from_bytes(of_block[ROW_KEY_BYTES:-1]) + bit & _MOST_PLACE,
-            code in _UNSUCCESSFUL_NUMBER,
+            code is ResponseCode.NOT_VERIFIED,
         )
 
     def search(self, answered: Answered, request: BySearch) -> SearchTrace:
