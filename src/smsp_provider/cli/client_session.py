@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import click
+
 from smsp_provider.audit.events import Change
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
-from smsp_provider.config.settings import Settings
+from smsp_provider.config.settings import ClientPolicy, Settings
 from smsp_provider.domain.client_document import canonical_json, document_of
 from smsp_provider.domain.clients import Client
 from smsp_provider.engine.system import SystemClock
@@ -59,7 +61,10 @@ def open_session(config: Path) -> Iterator["ClientSession"]:
         UnusableConfiguration: the configuration, or what is asked for, is wrong.
         CannotStart: the registry or the audit trail cannot be used.
     """
-    with session_of(read_settings(config)) as session:
+    settings = read_settings(config)
+    if settings.clients.policy is ClientPolicy.ANY:
+        click.echo('warning: clients.policy is "any": the provider lets in whoever the authority knows', err=True)
+    with session_of(settings) as session:
         yield session
 
 

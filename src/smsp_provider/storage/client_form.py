@@ -1,7 +1,7 @@
 """Which form the tables of the client registry have, and bringing them to the newest one with Alembic."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -52,32 +52,31 @@ def check_form(database: ClientDatabase) -> None:
         pass
 
 
-@contextmanager
-def reading_registry(database: ClientDatabase) -> Iterator[Connection]:
+def reading_registry(database: ClientDatabase) -> AbstractContextManager[Connection]:
     """As :meth:`ClientDatabase.reading`, of a registry of the form of this version.
 
     Raises:
         RegistryNotReady: there is none, or it has another form.
         RegistryBroken: it cannot be read.
     """
-    if database.file is not None and not database.file.exists():
-        raise RegistryNotReady(f"{database}: there is no client registry")
-    with database.reading() as connection:
-        _expect_head(connection, database)
-        yield connection
+    return _in_form(database, database.reading)
 
 
-@contextmanager
-def writing_registry(database: ClientDatabase) -> Iterator[Connection]:
+def writing_registry(database: ClientDatabase) -> AbstractContextManager[Connection]:
     """As :meth:`ClientDatabase.writing`, of a registry of the form of this version.
 
     Raises:
         RegistryNotReady: there is none, or it has another form.
         RegistryBroken: it cannot be written.
     """
+    return _in_form(database, database.writing)
+
+
+@contextmanager
+def _in_form(database: ClientDatabase, use: Callable[[], AbstractContextManager[Connection]]) -> Iterator[Connection]:
     if database.file is not None and not database.file.exists():
         raise RegistryNotReady(f"{database}: there is no client registry")
-    with database.writing() as connection:
+    with use() as connection:
         _expect_head(connection, database)
         yield connection
 

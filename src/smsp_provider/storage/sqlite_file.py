@@ -8,18 +8,17 @@ import os
 import sqlite3
 import stat
 import time
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
+
+from smsp_provider.storage.private_file import make_private
 
 __all__ = ["StorageUnsafe", "Synchronous", "connect_reader", "connect_writer"]
 
 _APPLICATION_ID: Final = 0x534D5350
 """``SMSP`` in ASCII: tells this file from any other SQLite database."""
 _FORM: Final = 1
-_PRIVATE_FILE: Final = 0o600
-_PRIVATE_DIRECTORY: Final = 0o700
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SMALLEST_PAGE: Final = 512
 _LOOKS: Final = 4
@@ -73,7 +72,8 @@ def connect_writer(path: Path, synchronous: Synchronous, *, wait_s: float, creat
         sqlite3.Error, OSError: it cannot be opened.
     """
     if create:
-        _make(path)
+        # SQLite gives its -wal and -shm files the rights of the database file.
+        make_private(path)
     _check_place(path, create=create)
     # (mode=rw: what went away since the check is not made anew either.)
     connection = sqlite3.connect(
@@ -103,15 +103,6 @@ def connect_reader(path: Path, *, wait_s: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _make(path: Path) -> None:
-    """The directory is the trail's own; SQLite gives its -wal and -shm files the rights of the database file."""
-    path.parent.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    # Only a file that was not there is opened: closing any descriptor of the database drops all the locks that SQLite
-    # holds on it in this process, and the next process to close it would remove the log under a living writer.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_FILE))
 
 
 def _check_place(path: Path, *, create: bool) -> None:

@@ -380,6 +380,12 @@ def test_an_import_does_not_let_a_client_in_again_by_accident(commands: Commands
     assert commands.client("first").enabled
 
 
+def test_a_registry_that_nobody_asks_is_told_of(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "clients.policy" not in commands.done("list").err
+    monkeypatch.setenv("SMSP_CLIENTS__POLICY", "any")
+    assert "clients.policy" in commands.done("list").err
+
+
 def test_a_list_tells_what_to_look_at(commands: Commands, two: Path) -> None:
     assert two.exists()
     soon = (datetime.now(UTC) + timedelta(days=10)).date()
