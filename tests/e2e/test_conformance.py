@@ -1,16 +1,22 @@
 """The harness against our own service over plain HTTP and mutual TLS, and against servers that get things wrong."""
 
 import json
+import re
 import ssl
+import subprocess
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import urllib3
 from lxml import etree
 
 from broken_servers import SPOILERS, BrokenServer, Reply, Sent, meagre, overdone
-from sandbox_process import RunningSandbox, run_smsp, running_sandbox
+from sandbox_process import COMMAND, RunningSandbox, environment, run_smsp, running_sandbox
+from smsp_provider.cli.addresses import HostPort, free_port_near
 from smsp_provider.conformance.cases import Case, packaged_cases
 from smsp_provider.conformance.compare import differences
 from smsp_provider.conformance.evidence import Result, Run, Verdict, read_run, write_run
@@ -85,6 +91,7 @@ def test_every_applicable_case_passes_over_mutual_tls_and_leaves_its_evidence(
     run = json.loads((tmp_path / "evidence" / "run.json").read_text())
     verdicts = {row["id"]: row["verdict"] for row in run["results"]}
     assert verdicts["SO_TLS_001"] == verdicts["SO_USR_005"] == "passed", "TLS offers what plain HTTP does not"
+    assert verdicts["SO_SIG_001"] == verdicts["SO_ORG_001"] == "passed", "it signs with the client's certificate"
     suite = etree.parse(tmp_path / "evidence" / "junit.xml").getroot()[0]
     assert int(suite.get("tests") or 0) == len(CASES) == len(verdicts)
     assert suite.get("failures") == "0"
@@ -95,6 +102,55 @@ def test_every_applicable_case_passes_over_mutual_tls_and_leaves_its_evidence(
     assert raw.startswith(b"HTTP/1.1 200\r\n")
     assert row["status"] == 200
     assert row["milliseconds"] > 0
+
+
+@pytest.mark.rule("WS-ADR-01", "WS-ADR-03")
+def test_a_provider_that_knows_its_addresses_and_refuses_repeats(
+    sandbox: RunningSandbox, judge: Judge, tmp_path: Path
+) -> None:
+    """What the sandbox does not offer, a stricter provider does: its own settings, before the same Spine."""
+    with stricter_provider(sandbox.state, tmp_path) as url:
+        strict = replace(POPULATION, offers=POPULATION.offers | {"accepted-to", "replay-reject"})
+        cases = [case for case in CASES if case.id in ("SM_VER_001", "SO_TO_004", "SO_MID_009", "SO_MID_010")]
+        verdicts = {result.id: result.verdict for result in results(url, judge, cases, strict).values()}
+    passed = dict.fromkeys(("SM_VER_001", "SO_MID_010", "SO_TO_004"), Verdict.PASSED)
+    assert verdicts == passed | {"SO_MID_009": Verdict.NOT_APPLICABLE}
+
+
+@contextmanager
+def stricter_provider(state: Path, folder: Path) -> Iterator[str]:
+    """`smsp serve` with the sandbox's settings, but for addresses, repeats and its own files."""
+    ports = [free_port_near(HostPort("127.0.0.1", 0)).port for _ in range(2)]
+    url = f"http://127.0.0.1:{ports[0]}/smsp/pds"
+    text = (state / "provider.toml").read_text().replace(str(state / "audit"), str(folder / "audit"))
+    text = re.sub(r'http = "127.0.0.1:[0-9]+"', f'http = "127.0.0.1:{ports[0]}"', text)
+    text = re.sub(r'bind = "127.0.0.1:[0-9]+"', f'bind = "127.0.0.1:{ports[1]}"', text)
+    text += f'\n[service]\naccepted_to = ["{url}"]\nreplay_policy = "reject"\n\n[clients]\npolicy = "any"\n'
+    (folder / "provider.toml").write_text(text)
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--config", str(folder / "provider.toml")],
+        stdout=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    try:
+        wait_until_ready(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    pool = urllib3.PoolManager(retries=False, timeout=2)
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended"
+        with suppress(urllib3.exceptions.HTTPError):
+            if pool.request("GET", url.replace("/smsp/pds", "/readyz")).status == 200:
+                return
+        time.sleep(0.1)
+    pytest.fail("it is not ready in time")
 
 
 def test_two_runs_of_the_same_service_do_not_differ(
