@@ -105,6 +105,8 @@ api_key = "{_API_KEY}"
 key = {quoted(self._key)}
 key_id = "{_KID}"
 ca = {quoted(self._pki.ca.certificate)}
+# As in the records of the embedded Spine, so that the answers are those of HL7 V3.
+home_phone = "H"
 
 [spine]
 """
