@@ -10,7 +10,7 @@ from typing import Final
 
 from smsp_provider.engine.probing import Finding, Pattern, ProbingPolicy
 from smsp_provider.engine.probing_table import BITMAP_BITS, IDENTITIES, SUBJECTS, weigh
-from smsp_provider.engine.probing_traces import NO_POSTCODE, NextStep, NumberTrace, SearchTrace, Varied
+from smsp_provider.engine.probing_traces import BLOCK, NO_POSTCODE, NextStep, NumberTrace, SearchTrace, Varied
 
 __all__ = ["MOST_VALUES", "Detector"]
 
@@ -46,6 +46,7 @@ _BREADTH: Final = Struct("<2H")
 """Of an identity: how many bits of its bitmap are set, and its pairs of searches, in thirds."""
 _BITMAP_AT: Final = 32
 
+_MOST: Final = 2**32 - 1
 _KEEP: Final = 65_535
 """The weight of a client: pushed out last of all."""
 _WITHOUT, _WITH = 1, 2
@@ -117,7 +118,7 @@ class Detector:
         body = SUBJECTS.body(view, number, now, self._policy.window)
         failures, guesses = _FAILURES.unpack_from(view, body)
         guesses += guess
-        _FAILURES.pack_into(view, body, failures + 1, guesses)
+        _FAILURES.pack_into(view, body, min(failures + 1, _MOST), min(guesses, _MOST))
         weigh(view, body, failures + 1)
         return failures == 0, guesses if guess else 0
 
@@ -128,7 +129,7 @@ class Detector:
         if view[at] & bit:
             return 0
         view[at] |= bit
-        count = int(_COUNT.unpack_from(view, body)[0]) + 1
+        count = min(int(_COUNT.unpack_from(view, body)[0]) + 1, BLOCK)
         _COUNT.pack_into(view, body, count)
         weigh(view, body, count)
         return count
@@ -166,7 +167,7 @@ class Detector:
 
 def _add_request(view: memoryview, subject: int, *, failure: bool) -> tuple[int, int]:
     requests, failed = _SHARE.unpack_from(view, subject)
-    requests, failed = requests + 1, failed + failure
+    requests, failed = min(requests + 1, _MOST), min(failed + failure, _MOST)
     _SHARE.pack_into(view, subject, requests, failed)
     return requests, failed
 

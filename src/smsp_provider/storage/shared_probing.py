@@ -5,6 +5,7 @@ are kept over restarts. What cannot be counted is not counted, and nothing else 
 """
 
 import os
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,8 @@ _NO_KEY: Final = bytes(KEY_BYTES)
 class SharedProbingWatch:
     """Keeps the table at ``path``; safe for threads, processes and forks.
 
-    A table that cannot be used is told once by each process, until it could be used again. Nobody waits for it longer
-    than ``wait_s``.
+    A table that cannot be used is told once by each process; when it could be used again in between, once more, but not
+    before the policy's ``quiet`` seconds have passed. Nobody waits for it longer than ``wait_s``.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class SharedProbingWatch:
         self._observer: Final = observer
         self._region: Final = SharedRegion(path, kind=_KIND, version=_VERSION, size=TABLE_BYTES, wait_s=wait_s)
         self._tracer = Tracer(_NO_KEY)
+        self._quiet: Final = policy.quiet
         self._is_broken = False
+        self._told_at = -inf
 
     def note(self, answered: Answered) -> None:
         """See :meth:`smsp_provider.engine.probing.ProbingWatch.note`."""
@@ -72,8 +75,9 @@ class SharedProbingWatch:
             return self._detector.count_search(view, tracer.search(answered, request), now)
 
     def _tell_of(self, failure: Exception, exchange_id: str) -> None:
-        if not self._is_broken:
-            self._is_broken = True
+        now = self._clock.monotonic()
+        if not self._is_broken and now - self._told_at >= self._quiet:
+            self._is_broken, self._told_at = True, now
             self._observer.notify(Alert(AlertKind.PROBING_WATCH_UNAVAILABLE, exchange_id, type(failure).__name__))
 
 
