@@ -1,10 +1,14 @@
 """A shared throttle for tests, and a clock that stands still until it is told to go on."""
 
+import os
+import signal
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from smsp_provider.domain.failures import SentNoAnswer
 from smsp_provider.engine.admission import Leave, Turn
 from smsp_provider.engine.admission_rate import Pace
 from smsp_provider.engine.breaker import BreakerPolicy
@@ -13,7 +17,17 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.throttle_turns import ThrottlePolicy
 
-__all__ = ["StandingClock", "free_leave", "throttle_at", "turn"]
+__all__ = [
+    "StandingClock",
+    "at_spine",
+    "fails",
+    "free_leave",
+    "in_child",
+    "kill",
+    "throttle_at",
+    "turn",
+    "wait_until",
+]
 
 
 class _FreeLeave:
@@ -71,3 +85,50 @@ def turn(client: str = "ward", *, attended: bool = True, seconds: float = 60.0, 
     """A turn with so many seconds left."""
     now = time.monotonic() if clock is None else clock.monotonic()
     return Turn(client, attended, Deadline(now + seconds))
+
+
+@contextmanager
+def at_spine(throttle: SharedThrottle, clock: StandingClock | None = None, *, attended: bool = True) -> Iterator[None]:
+    """While a request has its place at Spine."""
+    with throttle.admit_inquiry(turn(attended=attended, clock=clock)) as leave:
+        with leave.query():
+            pass
+        yield
+
+
+def fails(throttle: SharedThrottle, at: Turn, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """A query that Spine does not answer."""
+    with suppress(SentNoAnswer), throttle.admit_inquiry(at) as leave, leave.query():
+        meanwhile()
+        raise SentNoAnswer("cut")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait, up to ten seconds, until it holds."""
+    for _ in range(2000):
+        if holds():
+            return
+        time.sleep(0.005)
+    raise AssertionError
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do ``work`` in a forked process that stays until it is killed; its number."""
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os.write(tell, b"!")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(tell)
+    assert os.read(told, 1) == b"!"
+    os.close(told)
+    return pid
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
