@@ -128,8 +128,12 @@ class Judge:
     def _by_xpath(self, expression: str, root: etree._Element, variables: Variables) -> str:
         compiled = self._compiled.get(expression)
         if compiled is None:
-            compiled = self._compiled[expression] = etree.XPath(f"boolean({expression})", namespaces=NAMESPACES)
-        return "" if compiled(root.getroottree(), **variables) else f"not true of the answer: {expression}"
+            compiled = self._compiled[expression] = _compiled(expression)
+        try:
+            holds = compiled(root.getroottree(), **variables)
+        except etree.XPathEvalError as error:
+            raise InvalidExpectation(f"{expression}: {error}") from None
+        return "" if holds else f"not true of the answer: {expression}"
 
     def _against_schema(self, check: Check, root: etree._Element, variables: Variables) -> str:
         element = only_element(root, check.at)
@@ -138,6 +142,13 @@ class Judge:
         name = SchemaName[check.operand.format_map(variables)]
         findings = self._schemas.findings(name, element)
         return "; ".join(f"{finding.path}: {finding.rule}" for finding in findings[:3])
+
+
+def _compiled(expression: str) -> etree.XPath:
+    try:
+        return etree.XPath(f"boolean({expression})", namespaces=NAMESPACES)
+    except etree.XPathSyntaxError as error:
+        raise InvalidExpectation(f"{expression}: {error}") from None
 
 
 def _check(key: str, table: Mapping[str, Any]) -> Check:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
+from jinja2 import TemplateError
 from lxml import etree
 
 from smsp_provider.conformance.message import Request
@@ -90,14 +91,17 @@ def broken(request: Request, steps: Iterable[Step], key: str = "") -> bytes:
     """The request with the steps done; ``key`` is the PEM text of a key and its certificate, for signatures.
 
     Raises:
-        BadStep: a step names nothing in the message, or is unknown.
+        BadStep: a step names nothing in the message, is unknown, or cannot be read.
     """
     message = _Message(request, lambda root, kind: sign_request(root, kind, key))
     for step in steps:
         operation = next((name for name in step if name in OPERATIONS), None)
         if operation is None:
             raise BadStep(f"no operation among {', '.join(step)}")
-        OPERATIONS[operation](message, step)
+        try:
+            OPERATIONS[operation](message, step)
+        except (etree.LxmlError, TemplateError, SyntaxError, KeyError, TypeError, ValueError) as error:
+            raise BadStep(f"{operation}: {type(error).__name__} {error}") from None
     return message.content()
 
 

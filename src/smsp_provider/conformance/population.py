@@ -6,7 +6,7 @@ the run, as not applicable, in so many words. The packaged population is that of
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from smsp_provider.conformance.services import FIELDS
 __all__ = ["PACKAGED", "InvalidPopulation", "Patient", "Population", "read_population"]
 
 PACKAGED: Final = "population.toml"
-_EXTRAS: Final = ("replaced_by",)
+_REPLACED_BY: Final = "replaced_by"
 
 
 class InvalidPopulation(ValueError):
@@ -26,15 +26,11 @@ class InvalidPopulation(ValueError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Patient:
-    """A part and its patient: ``fields`` are sent, ``replaced_by`` is the number that replaced theirs, or empty.
-
-    ``codes`` are response codes by a service's short name, where they differ from what the case expects.
-    """
+    """A part and its patient: ``fields`` are sent, ``replaced_by`` is the number that replaced theirs, or empty."""
 
     part: str
     fields: Mapping[str, str]
     replaced_by: str = ""
-    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,8 +79,8 @@ def _table(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _patient(part: str, table: object) -> Patient:
     if not isinstance(table, dict):
         raise InvalidPopulation(f"[patients.{part}] is not a table")
-    unknown = set(table) - {*FIELDS, *_EXTRAS, "codes"}
+    unknown = set(table) - {*FIELDS, _REPLACED_BY}
     if unknown:
         raise InvalidPopulation(f"[patients.{part}]: unknown {', '.join(sorted(unknown))}")
     fields = {name: str(table[name]) for name in FIELDS if name in table}
-    return Patient(part, fields, str(table.get("replaced_by", "")), dict(table.get("codes", {})))
+    return Patient(part, fields, str(table.get(_REPLACED_BY, "")))

@@ -33,6 +33,7 @@ __all__ = [
 
 LEVELS: Final = ("MUST", "SHOULD", "MAY")
 STATUSES: Final = ("met", "partly", "not yet", "not taken", "deployment")
+_UNBUILT: Final = ("not yet", "not taken")
 _COLUMNS: Final = ("id", "level", "area", "status", "says", "how", "passed", "failed", "tests", "documents", "settings")
 
 
@@ -92,6 +93,8 @@ class Row:
         """Why the row fails a run; empty where it does not."""
         if self.failed:
             return f"{len(self.failed)} tests failed"
+        if self.passed and self.requirement.status in _UNBUILT:
+            return f"tests prove it, and the catalogue says {self.requirement.status}: bring the row up to date"
         if self.passed or self.requirement.reason or self.requirement.level != "MUST":
             return ""
         return "neither a passing test nor a documented reason"

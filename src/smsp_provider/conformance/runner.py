@@ -16,6 +16,10 @@ from smsp_provider.conformance.transport import Exchange, Transport
 
 __all__ = ["Runner"]
 
+_BY_NUMBER: Final = frozenset({"nhs_number", "date_of_birth"})
+_BY_SEARCH: Final = frozenset({"date_of_birth", "gender", "family"})
+"""What a request cannot do without; other fields may be missing on purpose."""
+_PATIENT_FIELD: Final = re.compile(r"\$patient_([a-z_]+)")
 _MESSAGE_ID: Final = re.compile(rb"<wsa:MessageID[^>]*>([^<]*)<")
 
 
@@ -74,11 +78,20 @@ class Runner:
                     return f"the system offers {need.removeprefix('not-')}"
             elif need not in offers:
                 return f"needs {need}, which the run does not offer"
-        if case.part and case.part not in self.population.patients:
+        return self._obstacle_of_part(case) if case.part else ""
+
+    def _obstacle_of_part(self, case: Case) -> str:
+        """What the population does not say of the case's patient; empty where it says enough."""
+        patient = self.population.patients.get(case.part or "")
+        if patient is None:
             return f"the population has no patient for the part {case.part}"
-        if case.number == "replaced_by" and case.part and not self.population.patients[case.part].replaced_by:
+        if case.number == "replaced_by" and not patient.replaced_by:
             return f"the population does not say which number replaced that of the part {case.part}"
-        return ""
+        send = set(case.send or ())
+        wanted = send & (_BY_NUMBER if "nhs_number" in send else _BY_SEARCH) - case.fields.keys()
+        wanted |= {name for check in case.checks for name in _PATIENT_FIELD.findall(check.xpath)}
+        missing = sorted(wanted - patient.fields.keys())
+        return f"the population gives no {', '.join(missing)} for the part {case.part}" if missing else ""
 
     def offers(self) -> frozenset[str]:
         """What the population says of the system, and what follows from the address and the tester's files."""
@@ -121,7 +134,7 @@ def _variables(case: Case, request: Request, patient: Patient, body: bytes) -> M
         "response": case.service.response,
         "response_profile": case.service.response_profile,
         "response_schema": case.service.response_schema.name,
-        "code": case.code if not patient.codes else patient.codes.get(case.service.short, case.code),
+        "code": case.code,
         "number": number,
         "error_codes": "".join(f"|{code}" for code in case.error_codes) + "|",
         "error_text": case.error_text,

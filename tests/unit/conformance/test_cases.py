@@ -1,17 +1,21 @@
 """The packaged cases, their population, and what is said of files that are none."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reference import shared_file
 from smsp_provider.conformance.cases import InvalidCase, packaged_cases, read_cases
+from smsp_provider.conformance.evidence import Verdict
 from smsp_provider.conformance.expectations import InvalidExpectation, Judge
 from smsp_provider.conformance.message import Caller, new_request
 from smsp_provider.conformance.mutations import broken
-from smsp_provider.conformance.population import InvalidPopulation, read_population
+from smsp_provider.conformance.population import InvalidPopulation, Patient, read_population
+from smsp_provider.conformance.runner import Runner
 from smsp_provider.conformance.services import SERVICES
+from smsp_provider.conformance.transport import Answer, Exchange, Target, Transport
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.xmlcore.schemas import Schemas
 
@@ -112,6 +116,41 @@ def test_an_expectation_that_nobody_defined_is_refused(tmp_path: Path) -> None:
     (case,) = read_cases(file)
     with pytest.raises(InvalidExpectation, match="anything"):
         JUDGE.checks_of(case)
+
+
+@pytest.mark.parametrize("xpath", ["//wsa:To[", "$nobody = 1", "//ghost:x"])
+def test_an_expectation_that_cannot_be_read_is_refused(tmp_path: Path, xpath: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f"[[case]]\n{CASE}checks = [{{ says = 's', xpath = '{xpath}' }}]")
+    (case,) = read_cases(file)
+    only_own = replace(case, expect=("A_STATUS",))
+    exchange = Exchange("", (), b"", Answer(200, (), b"<x/>"), "", 0)
+    with pytest.raises(InvalidExpectation):
+        JUDGE.judge(only_own, exchange, {})
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"),
+    [
+        pytest.param({}, "no patient for the part found", id="nobody-plays-it"),
+        pytest.param({"nhs_number": "9990000018"}, "no date_of_birth for the part found", id="a-field-too-few"),
+        pytest.param({"nhs_number": "9990000018", "date_of_birth": "19480229"}, "", id="enough"),
+    ],
+)
+def test_a_part_that_says_too_little_leaves_its_cases_out_and_says_why(patients: dict[str, str], said: str) -> None:
+    population = replace(read_population(), patients={"found": Patient("found", patients)} if patients else {})
+    runner = Runner(Transport(Target("http://127.0.0.1:9/")), JUDGE, population, "user")
+    result = runner.run_case(next(case for case in CASES if case.id == "SM_VER_001"))
+    assert (result.verdict is Verdict.NOT_APPLICABLE, said in result.reason) == (bool(said), True)
+
+
+def test_what_a_check_compares_with_must_be_in_the_population() -> None:
+    patient = Patient("found", {"nhs_number": "9990000018", "date_of_birth": "19480229"})
+    runner = Runner(
+        Transport(Target("http://127.0.0.1:9/")), JUDGE, replace(read_population(), patients={"found": patient}), "user"
+    )
+    result = runner.run_case(next(case for case in CASES if case.id == "SM_GETPDNHS_061"))
+    assert result.reason == "the population gives no postcode for the part found"
 
 
 @pytest.mark.parametrize(

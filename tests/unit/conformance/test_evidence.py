@@ -195,6 +195,15 @@ def test_the_table_tells_gaps_from_proof_and_from_documented_reasons(tmp_path: P
     assert "not built yet" in table.html()
 
 
+def test_a_row_that_denies_what_tests_prove_is_a_gap(tmp_path: Path) -> None:
+    results = tmp_path / "results.xml"
+    results.write_text(JUNIT.replace("{failure}", ""))
+    row = ROW.format(id="R-1", status="not yet") + 'reason = "not built yet"\n'
+    file = catalogue(tmp_path, row, ROW.format(id="R-2", status="met"))
+    gaps = list(table_of(read_catalogue(file, tmp_path), [results]).gaps())
+    assert gaps == ["R-1: tests prove it, and the catalogue says not yet: bring the row up to date"]
+
+
 def test_an_id_that_only_tests_know_is_a_gap(tmp_path: Path) -> None:
     results = tmp_path / "results.xml"
     results.write_text(JUNIT.replace("{failure}", ""))

@@ -83,6 +83,13 @@ def test_a_packed_payload_can_be_unpacked_unless_it_was_damaged(request_: Reques
         pytest.param({"set": "//wsa:To/@nothing", "to": "x"}, id="no-such-attribute"),
         pytest.param({"replace": "never there", "by": ""}, id="no-such-text"),
         pytest.param({"bytes": "ff", "at": "never there"}, id="no-such-place"),
+        pytest.param({"remove": "//wsa:To["}, id="no-path"),
+        pytest.param({"set": "//wsa:To", "to": "{{ nobody }}"}, id="no-such-value"),
+        pytest.param({"set": "//wsa:To", "to": "{{ "}, id="no-template"),
+        pytest.param({"set": "//wsa:To"}, id="no-operand"),
+        pytest.param({"add": "<x", "into": "//wsa:To"}, id="no-markup"),
+        pytest.param({"rename": "//wsa:To", "to": "ghost:To"}, id="no-such-prefix"),
+        pytest.param({"sign": "right"}, id="no-key"),
         pytest.param({"demolish": "//wsa:To"}, id="no-such-operation"),
     ],
 )
