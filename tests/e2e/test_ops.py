@@ -1,5 +1,8 @@
 """Health, readiness and metrics of a served provider, from a process of its own."""
 
+import http.client
+import os
+import signal
 import socket
 import threading
 import time
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sandbox_process import members
 from served_provider import ServedProvider, served
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.shared_throttle import current_use
@@ -103,6 +107,35 @@ def test_clients_without_a_registry_have_no_limits_to_show(running: tuple[Served
     provider, folder = running
     provider.ask()
     assert current_use(folder / "audit" / "throttle.table", "nobody", SystemClock()) is None
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.rule("SMSP-PERF-001")
+def test_what_a_killed_worker_had_at_spine_is_free_again(running: tuple[ServedProvider, Path]) -> None:
+    provider, _ = running
+    provider.spine.delay = 3
+    before = len(provider.spine.arrivals)
+
+    def ask_in_vain() -> None:
+        with suppress(OSError, http.client.HTTPException):
+            provider.ask()
+
+    asking = threading.Thread(target=ask_in_vain)
+    asking.start()
+    try:
+        assert eventually(lambda: len(provider.spine.arrivals) > before)
+        assert metric(provider, "smsp_spine_in_flight") == 1
+        children = {pid for pid in members(provider.process.pid) if parent_of(pid) == provider.process.pid}
+        (worker,) = (pid for pid in members(provider.process.pid) if parent_of(pid) in children)
+        os.kill(worker, signal.SIGKILL)
+        assert eventually(lambda: metric(provider, "smsp_spine_in_flight") == 0)
+    finally:
+        provider.spine.delay = 0
+        asking.join()
+    assert provider.ask().code == "SMSP-0000"
 
 
 def test_an_audit_trail_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
