@@ -1,0 +1,113 @@
+"""Which way to PDS is taken, and what it needs."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from smsp_provider.config.settings import FHIRAccess, Settings, Upstream, load_settings
+
+FHIR = """
+environment = "live"
+[server.https]
+certificate = "c"
+key = "k"
+client_ca = "a"
+crl = "l"
+[upstream]
+kind = "pds-fhir"
+[pds_fhir]
+base_url = "https://fhir.example/FHIR/R4"
+token_url = "https://fhir.example/oauth2/token"
+api_key = "an-api-key"
+key = "f"
+key_id = "live-1"
+[audit]
+database = "audit.db"
+"""
+
+
+def load(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "provider.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_settings(file)
+
+
+def refused(tmp_path: Path, old: str, new: str) -> str:
+    assert FHIR.count(old) == 1
+    with pytest.raises(ValidationError) as caught:
+        load(tmp_path, FHIR.replace(old, new))
+    return str(caught.value)
+
+
+def test_pds_fhir_needs_nothing_of_hl7_v3(tmp_path: Path) -> None:
+    settings = load(tmp_path, FHIR)
+    assert settings.upstream.uses(Upstream.PDS_FHIR)
+    assert not settings.upstream.uses(Upstream.HL7V3)
+    assert settings.pds_fhir.access is FHIRAccess.SIGNED_JWT
+    assert settings.spine.urls() == frozenset()
+
+
+def test_its_budget_caps_the_throttle_and_raises_nothing(tmp_path: Path) -> None:
+    throttle = load(tmp_path, FHIR).throttle_in_force()
+    assert (throttle.rate_per_second, throttle.burst) == (4, 1)
+    slower = load(tmp_path, FHIR + "[throttle]\nrate_per_second = 2\nhost_share = 0.5\n").throttle_in_force()
+    assert (slower.rate_per_second, slower.burst, slower.host_share) == (2, 1, 0.5)
+    one = FHIR.replace('kind = "pds-fhir"', 'by_organisation = { X26 = "pds-fhir" }')
+    both = one.replace("[audit]", '[spine]\nendpoint = "http://localhost/"\npds_asid = "111111111111"\n[audit]')
+    assert load(tmp_path, both.replace('"live"', '"test"')).throttle_in_force().rate_per_second == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('base_url = "https://fhir.example/FHIR/R4"', "pds_fhir.base_url"),
+        ('token_url = "https://fhir.example/oauth2/token"', "pds_fhir.token_url"),
+        ('api_key = "an-api-key"', "pds_fhir.api_key"),
+        ('key = "f"', "pds_fhir.key"),
+        ('key_id = "live-1"', "pds_fhir.key_id"),
+    ],
+    ids=["base URL", "token URL", "API key", "key", "kid"],
+)
+def test_what_is_missing_is_named(tmp_path: Path, line: str, name: str) -> None:
+    assert f"not set: {name}" in refused(tmp_path, line, "")
+
+
+def test_the_way_of_one_organisation_needs_its_settings_too(tmp_path: Path) -> None:
+    message = refused(tmp_path, 'kind = "pds-fhir"', 'by_organisation = { X26 = "pds-fhir" }')
+    assert "not set: spine.endpoint, spine.pds_asid" in message
+    twice = 'kind = "pds-fhir"\nby_organisation = { X26 = "pds-fhir", x26 = "hl7v3" }'
+    assert "an organisation stands here twice" in refused(tmp_path, 'kind = "pds-fhir"', twice)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("https://fhir.example/FHIR", "http://localhost/FHIR", "pds_fhir.base_url (http)"),
+        ("https://fhir.example/oauth2", "http://localhost/oauth2", "pds_fhir.token_url (http)"),
+        ('api_key = "an-api-key"', 'access = "none"', "pds_fhir.access"),
+    ],
+    ids=["plain API", "plain token endpoint", "no token"],
+)
+def test_live_refuses_what_is_relaxed(tmp_path: Path, old: str, new: str, name: str) -> None:
+    assert f"not allowed in live: {name}" in refused(tmp_path, old, new)
+    load(tmp_path, FHIR.replace(old, new).replace('"live"', '"sandbox"'))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("https://fhir.example/FHIR", "http://fhir.example/FHIR", "loopback"),
+        ("https://fhir.example/FHIR/R4", "https://fhir.example/FHIR/R4?x=secret", "without query"),
+        ("https://fhir.example/FHIR/R4", "https://user:secret@fhir.example/", "not supported"),
+        ("live-1", "live 1", "visible ASCII"),
+        ("an-api-key", "an-api\\nkey", "control character"),
+        ('key_id = "live-1"', 'key_id = "live-1"\nother_key = "g"', "belong together"),
+        ('key_id = "live-1"', 'key_id = "live-1"\nsmartcard = "ignore"', "smartcard"),
+    ],
+    ids=["plain HTTP", "query", "password", "kid", "control character", "half of a second key", "policy"],
+)
+def test_what_cannot_be_used_is_refused_and_not_repeated(tmp_path: Path, old: str, new: str, said: str) -> None:
+    message = refused(tmp_path, old, new)
+    assert said in message
+    assert "secret" not in message
