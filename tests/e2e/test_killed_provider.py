@@ -49,7 +49,8 @@ def _config(world: World, port: int, folder: Path) -> Path:
     file = folder / "provider.toml"
     file.write_text(
         f'environment = "test"\nserver = {{ http = "127.0.0.1:{port}", workers = 1, threads = 4 }}\n'
-        f'spine = {{ {spine} }}\naudit = {{ database = "{folder / "audit" / "audit.db"}" }}\n',
+        f'spine = {{ {spine} }}\naudit = {{ database = "{folder / "audit" / "audit.db"}" }}\n'
+        'clients = { policy = "any" }\n',
         encoding="utf-8",
     )
     return file

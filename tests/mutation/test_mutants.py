@@ -22,11 +22,10 @@ UNIT_TESTS: Final = Path(__file__).resolve().parents[1] / "unit" / "domain"
 EQUIVALENT: Final[dict[str, dict[str, str]]] = {
     "gate": {
         "admit: 0 -> -1": "there is exactly one record here: first and last are the same",
-        "_found: 0 -> -1": "behind the check for exactly one number, first and last are the same",
-        "_found: 0 -> -1 #2": "behind the check for exactly one number, first and last are the same",
     },
     "matching": {
         "_folded: if text.isascii(): -> False": "a fast path: for ASCII the long way gives the same text",
+        "_same_beginning: if not (sent.isascii() and held.isascii()): -> True": "a fast path: ASCII is in form NFC",
         "_satisfies: '.*' -> '.*?'": "before the end of a full match, greedy and lazy find the same",
         "_same_beginning: return False -> None": "private, and its callers use no more than its truth",
         "_is_name: return False -> None": "private, and its caller uses no more than its truth",

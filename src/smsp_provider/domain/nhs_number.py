@@ -23,7 +23,7 @@ def is_nhs_number(text: str) -> bool:
     """Whether ``text`` has ten ASCII digits (full-width digits are not digits here) and a right check digit."""
     if len(text) != _LENGTH or not (text.isascii() and text.isdigit()):
         return False
-    weighted: int = sum(map(mul, text.encode("ascii"), _WEIGHTS)) - _WEIGHT_OF_ZEROS
+    weighted: int = sum(map(mul, text.encode(), _WEIGHTS)) - _WEIGHT_OF_ZEROS
     # A remainder of 1 would need the check digit 10: such a number is never issued, and no digit equals 10.
     return (11 - weighted % 11) % 11 == int(text[-1])
 

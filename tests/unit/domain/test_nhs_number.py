@@ -66,6 +66,7 @@ def test_nine_eleven_and_no_digits_are_refused() -> None:
         "943476591",
         "94347659190",
         "09434765919",
+        "94347659109",  # nine digits, something, and their check digit
         "943476591 ",
         " 9434765919",
         "9434765919 ",
