@@ -71,6 +71,10 @@ class HL7v3Connector:
         """Whether the query is a synchronous one; the advanced trace answers asynchronously, by ebXML."""
         return not isinstance(query, AdvancedTrace)
 
+    def has_at_hand(self, _query: SpineQuery, _sender: SpineSender, _deadline: Deadline) -> bool:
+        """Nothing is: each query of HL7 V3 is a message of its own."""
+        return False
+
     def ask(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> SpineAnswer:
         """Ask, and ask again (with new ids) while Spine reports nothing but failures that may pass and time is left.
 

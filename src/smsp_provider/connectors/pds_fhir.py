@@ -105,6 +105,11 @@ class PDSFHIRConnector:
         """Whether there is a way to send such a query: there is, also for wildcards and partial dates."""
         return True
 
+    def has_at_hand(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> bool:
+        """Whether the record was brought by the check just before."""
+        kept = self._conversation(deadline).kept
+        return kept is not None and isinstance(query, Retrieval) and kept[0] == self._key(query, sender)
+
     def ask(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> SpineAnswer:
         """Ask, and ask again (with the same X-Request-ID) while PDS is in trouble that may pass and time is left.
 
@@ -115,11 +120,9 @@ class PDSFHIRConnector:
         """
         if sender.author is not None and not self._settings.persons_unattended:
             raise AuthorRefused("PDS FHIR cannot be asked in the name of a smartcard's user")
-        organisation = organisation_header(sender.ods_code)
+        key = organisation, target = self._key(query, sender)
         conversation = self._conversation(deadline)
         asked = query.nhs_number.digits if isinstance(query, CrossCheckTrace | Retrieval) else None
-        target = request_target(self._base, query)
-        key = (organisation, target)
         kept, conversation.kept = conversation.kept, None
         if kept is not None and kept[0] == key and isinstance(query, Retrieval):
             return _again(kept[1])
@@ -138,6 +141,10 @@ class PDSFHIRConnector:
     def close_idle(self) -> None:
         """Drop every kept connection: what came over one of them cannot be trusted (the gate's W1)."""
         self._transport.close_idle()
+
+    def _key(self, query: SpineQuery, sender: SpineSender) -> tuple[str, str]:
+        """What a request differs in: for whom it is, and what it asks."""
+        return organisation_header(sender.ods_code), request_target(self._base, query)
 
     def _conversation(self, deadline: Deadline) -> _Conversation:
         with self._lock:

@@ -5,6 +5,7 @@ reaches a procedure before the gate admitted it, and no outcome leaves that the 
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from smsp_provider.domain.failures import QueryNotBuilt, Refused, SpineFailure, Unreadable
@@ -89,8 +90,10 @@ def _ask(
 ) -> AdmittedAnswer:
     if not connector.can_ask(query):
         raise QueryNotBuilt(f"the connector has no way to ask a {type(query).__name__}")
+    # Leave is for asking Spine: what it has said already is used without.
+    at_hand = inquiry.asked and connector.has_at_hand(query, sender, deadline)
     try:
-        with leave.query():
+        with nullcontext() if at_hand else leave.query():
             if not inquiry.asked:
                 before_first_query()
                 inquiry.asked = True

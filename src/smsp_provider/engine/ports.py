@@ -78,6 +78,10 @@ class SpineConnector(Protocol):
         """Whether this connector has a way to send such a query at all."""
         ...
 
+    def has_at_hand(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> bool:
+        """Whether the answer came with that to an earlier query of the same request, so that nothing will be sent."""
+        ...
+
     def ask(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> SpineAnswer:
         """Send the query and return the answer as read, whether or not it belongs to the question (the gate judges).
 

@@ -25,6 +25,10 @@ class Way:
     def can_ask(self, query: SpineQuery) -> bool:
         return self.wildcards or not isinstance(query, AdvancedTrace)
 
+    def has_at_hand(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> bool:
+        del query, sender, deadline
+        return self.wildcards
+
     def ask(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> SpineAnswer:
         del query, sender, deadline
         self.asked += 1
@@ -41,7 +45,9 @@ def test_each_organisation_goes_its_own_way(code: str | None, old: int, new: int
     former, latter = Way(wildcards=False), Way(wildcards=True)
     connector: SpineConnector = ByOrganisation(former, {ODSCode("x26"): latter})
     sender = SpineSender(ASID("200000000205"), ods_code=ODSCode(code) if code is not None else None)
-    connector.ask(Retrieval(A), sender, Deadline(time.monotonic() + 1))
+    deadline = Deadline(time.monotonic() + 1)
+    connector.ask(Retrieval(A), sender, deadline)
+    assert connector.has_at_hand(Retrieval(A), sender, deadline) is (new == 1)
     assert (former.asked, latter.asked) == (old, new)
 
 

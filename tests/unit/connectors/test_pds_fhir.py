@@ -136,7 +136,12 @@ def test_ids_are_new_for_each_query_and_one_correlation_binds_a_request() -> Non
 def test_a_record_just_checked_is_not_fetched_again_within_the_request_and_is_gone_after_it() -> None:
     with ScriptedServer(replying(saying(patient()))) as server:
         connector, once = connector_to(server), deadline()
+        assert not connector.has_at_hand(RETRIEVE, SENDER, once)
         first = connector.ask(CHECK, SENDER, once)
+        assert connector.has_at_hand(RETRIEVE, SENDER, once)
+        assert not connector.has_at_hand(CHECK, SENDER, once)
+        assert not connector.has_at_hand(Retrieval(OTHER), SENDER, once)
+        assert not connector.has_at_hand(RETRIEVE, SENDER, Deadline(once.at))
         again = connector.ask(RETRIEVE, SENDER, once)
         assert again.records == first.records
         assert (again.exchange.sent, again.exchange.interaction) == ((), "PDS FHIR retrieve, used again")

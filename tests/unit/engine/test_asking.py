@@ -49,6 +49,11 @@ class Scripted:
         self.queries: list[SpineQuery] = []
         self.turns: list[str] = []
         self.refusal: SpineFailure | None = None
+        self.keeps_records = False
+
+    def has_at_hand(self, query: SpineQuery, sender: SpineSender, deadline: Deadline) -> bool:
+        del sender, deadline
+        return isinstance(query, Retrieval) and self.keeps_records
 
     def can_ask(self, query: SpineQuery) -> bool:
         return self.able(query)
@@ -110,6 +115,16 @@ def test_each_query_waits_for_its_turn_and_the_end_of_each_is_told() -> None:
     connector = Scripted(answer(record()), SentNoAnswer("cut"))
     fail(connector, SentNoAnswer)
     assert connector.turns == ["asks", "answered", "asks", "failed"]
+
+
+@pytest.mark.rule("SMSP-PERF-001")
+def test_what_is_at_hand_takes_no_turn_and_is_judged_like_any_answer() -> None:
+    connector = Scripted(answer(record()), answer(record()))
+    connector.keeps_records = True
+    outcome, _ = ask(connector)
+    assert outcome.code is ResponseCode.SUCCESS
+    assert connector.journal == ["intent", "query", "query"]
+    assert connector.turns == ["asks", "answered"]
 
 
 @pytest.mark.rule("SMSP-PERF-001")
