@@ -17,10 +17,12 @@ ASK = ("call", "verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "197911
 
 
 def _workers(database: Path, tree: int) -> list[int]:
-    """The processes that serve: writers of the trail, but for the parent, which wrote the start and would end all."""
-    not_the_parent = "SELECT pid FROM writer WHERE id NOT IN (SELECT writer FROM record WHERE kind = 'start')"
+    """The processes that serve: writers of the trail, but for those above them, which wrote start and registrations."""
+    not_above = (
+        "SELECT pid FROM writer WHERE id NOT IN (SELECT writer FROM record WHERE kind IN ('start', 'change', 'act'))"
+    )
     with closing(sqlite3.connect(database)) as audit:
-        known = {pid for (pid,) in audit.execute(not_the_parent)}
+        known = {pid for (pid,) in audit.execute(not_above)}
     return [pid for pid in members(tree) if pid in known]
 
 
