@@ -34,8 +34,8 @@ SCRIPT = read_script()
 SCHEMAS = Schemas()
 VALIDATOR = Validator(SCHEMAS, RuleRunner(packaged_rules(), PathMap()))
 UNNOTICED = {
-    # Only a provider knows its sessions, its limits and its paths.
-    *("DE_AUD_015", "ER_SIZ_001", "SO_ACT_012"),
+    # Only a provider knows its sessions, its limits, its paths, and whose organisations are registered for whom.
+    *("DE_AUD_015", "ER_SIZ_001", "SO_ACT_012", "SO_ORG_001", "SO_ORG_002"),
     # Right requests, which PDS itself calls wrong.
     *("SM_VER_230", "SM_GET_230", "SM_VER_231"),
 }

@@ -23,6 +23,7 @@ __all__ = ["Check", "Finding", "InvalidExpectation", "Judge"]
 
 Variables = Mapping[str, str]
 
+_SHOWN: Final = 200
 _KINDS: Final = ("status", "header", "xpath", "schema", "not_empty", "refused")
 
 
@@ -32,7 +33,10 @@ class InvalidExpectation(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One expectation: ``kind`` is the key of the table that says what is looked at, ``operand`` its value."""
+    """One expectation: ``kind`` is the key of the table that says what is looked at, ``operand`` its value.
+
+    ``seen`` is an XPath to what a reader wants to see where it does not hold.
+    """
 
     id: str
     says: str
@@ -40,6 +44,7 @@ class Check:
     operand: Any
     matches: str = ""
     at: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +128,24 @@ class Judge:
             return "the answer is not XML"
         if check.kind == "schema":
             return self._against_schema(check, root, variables)
-        return self._by_xpath(check.operand, root, variables)
+        return self._by_xpath(check, root, variables)
 
-    def _by_xpath(self, expression: str, root: etree._Element, variables: Variables) -> str:
+    def _by_xpath(self, check: Check, root: etree._Element, variables: Variables) -> str:
+        if self._value(f"boolean({check.operand})", root, variables):
+            return ""
+        if not check.seen:
+            return "it is not so"
+        seen = str(self._value(f"string({check.seen})", root, variables)).strip()
+        return f"seen: {seen[:_SHOWN] or 'nothing'}"
+
+    def _value(self, expression: str, root: etree._Element, variables: Variables) -> object:
         compiled = self._compiled.get(expression)
         if compiled is None:
             compiled = self._compiled[expression] = _compiled(expression)
         try:
-            holds = compiled(root.getroottree(), **variables)
+            return compiled(root.getroottree(), **variables)
         except etree.XPathEvalError as error:
             raise InvalidExpectation(f"{expression}: {error}") from None
-        return "" if holds else f"not true of the answer: {expression}"
 
     def _against_schema(self, check: Check, root: etree._Element, variables: Variables) -> str:
         element = only_element(root, check.at)
@@ -146,7 +158,7 @@ class Judge:
 
 def _compiled(expression: str) -> etree.XPath:
     try:
-        return etree.XPath(f"boolean({expression})", namespaces=NAMESPACES)
+        return etree.XPath(expression, namespaces=NAMESPACES)
     except etree.XPathSyntaxError as error:
         raise InvalidExpectation(f"{expression}: {error}") from None
 
@@ -156,7 +168,9 @@ def _check(key: str, table: Mapping[str, Any]) -> Check:
     if len(kinds) != 1:
         raise InvalidExpectation(f"{key} has {len(kinds)} kinds of check")
     kind = kinds[0]
-    return Check(key, table["says"], kind, table[kind], table.get("matches", ""), table.get("at", ""))
+    return Check(
+        key, table["says"], kind, table[kind], table.get("matches", ""), table.get("at", ""), table.get("seen", "")
+    )
 
 
 def _document(body: bytes) -> etree._Element | None:

@@ -129,6 +129,16 @@ def test_an_expectation_that_cannot_be_read_is_refused(tmp_path: Path, xpath: st
         JUDGE.judge(only_own, exchange, {})
 
 
+def test_what_was_seen_instead_is_told() -> None:
+    case = replace(next(case for case in CASES if case.id == "SM_VER_001"), expect=("A_ACTION", "A_STATUS"))
+    soap = b'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Header>%b</soap:Header>'
+    action = b'<Action xmlns="http://www.w3.org/2005/08/addressing">urn:other</Action>'
+    for header, seen in ((action, "seen: urn:other"), (b"", "seen: nothing")):
+        answer = Answer(503, (), soap % header + b"</soap:Envelope>")
+        findings = JUDGE.judge(case, Exchange("", (), b"", answer, "", 0), {"response_action": "urn:right"})
+        assert [finding.reason for finding in findings] == [seen, "HTTP 503"]
+
+
 @pytest.mark.parametrize(
     ("patients", "said"),
     [
