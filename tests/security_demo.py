@@ -286,6 +286,9 @@ pds_asid = "100000000104"
 [audit]
 database = "{directory / "audit" / "audit.db"}"
 synchronous = "NORMAL"
+
+[operators]
+policy = "os-user"
 """
 
 

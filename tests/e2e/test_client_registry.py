@@ -88,6 +88,7 @@ def _host(folder: Path, spine: str, clients: str) -> Iterator[Host]:
         spine = {{ endpoint = "{spine}", pds_asid = "100000000104" }}
         audit = {{ database = "{folder}/audit/audit.db", synchronous = "NORMAL" }}
         clients = {{ {clients} }}
+        operators = {{ policy = "os-user" }}
         """,
         encoding="utf-8",
     )

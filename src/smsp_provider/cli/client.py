@@ -13,8 +13,10 @@ from smsp_provider.cli.client_transfer import export, import_clients
 from smsp_provider.cli.client_view import client_as_json, print_client, print_clients, use_as_json
 from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import UnusableConfiguration
+from smsp_provider.cli.operator_session import requires
 from smsp_provider.config.settings import Settings
 from smsp_provider.domain.clients import rotated
+from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.admission_use import ClientUse
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
@@ -45,9 +47,10 @@ def init(config_file: Path) -> None:
 @client.command("list")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_clients(config_file: Path, *, as_json: bool) -> None:
+@requires(Permission.CLIENTS_READ)
+def list_clients(config_file: Path, operator: Operator, *, as_json: bool) -> None:
     """List all clients, and what somebody should look at."""
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         state = session.state()
         shared, now = shared_asids(session.settings), datetime.now(UTC)
     if as_json:
@@ -61,9 +64,10 @@ def list_clients(config_file: Path, *, as_json: bool) -> None:
 @click.argument("name")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(name: str, config_file: Path, *, as_json: bool) -> None:
+@requires(Permission.CLIENTS_READ)
+def show(name: str, config_file: Path, operator: Operator, *, as_json: bool) -> None:
     """Show everything about a client, and what it uses of its limits on this host."""
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         found = session.client(name)
         shared, now = shared_asids(session.settings), datetime.now(UTC)
         use = _use(session.settings, name)
@@ -85,13 +89,14 @@ def _use(settings: Settings, name: str) -> ClientUse | None:
 @click.argument("name")
 @config_option
 @click.option("--reason", required=True, help="Why; operators see it, the client does not.")
-def disable(name: str, config_file: Path, reason: str) -> None:
+@requires(Permission.CLIENTS_CHANGE)
+def disable(name: str, config_file: Path, operator: Operator, reason: str) -> None:
     """Let a client in no longer.
 
     In force in every worker within five seconds.
     What it asks from then on is refused with fault 3000; requests under way are answered.
     """
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         change_one(session, name, lambda one: replace(one, enabled=False, disabled_reason=reason.strip()))
     click.echo(f"client {name}: disabled")
 
@@ -99,9 +104,10 @@ def disable(name: str, config_file: Path, reason: str) -> None:
 @client.command()
 @click.argument("name")
 @config_option
-def enable(name: str, config_file: Path) -> None:
+@requires(Permission.CLIENTS_CHANGE)
+def enable(name: str, config_file: Path, operator: Operator) -> None:
     """Let a disabled client in again."""
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         made = change_one(session, name, lambda one: replace(one, enabled=True, disabled_reason=""))
     click.echo(f"client {name}: {'enabled' if made else 'is enabled already'}")
 
@@ -116,12 +122,13 @@ def enable(name: str, config_file: Path) -> None:
     show_default=True,
     help="Days for which the certificates before are accepted.",
 )
-def rotate(name: str, config_file: Path, overlap: int) -> None:
+@requires(Permission.CLIENTS_CHANGE)
+def rotate(name: str, config_file: Path, operator: Operator, overlap: int) -> None:
     """Make the next certificate the current one.
 
     The next certificate has to be registered (`smsp client pin add --next`), or nothing is rotated.
     """
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         change_one(session, name, lambda one: rotated(one, datetime.now(UTC), timedelta(days=overlap)))
     click.echo(f"client {name}: the next certificate is the current one; those before end within {overlap} days")
 
@@ -130,7 +137,8 @@ def rotate(name: str, config_file: Path, overlap: int) -> None:
 @click.argument("name")
 @config_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def remove(name: str, config_file: Path, *, yes: bool) -> None:
+@requires(Permission.CLIENTS_CHANGE)
+def remove(name: str, config_file: Path, operator: Operator, *, yes: bool) -> None:
     """Remove a client from the registry; the audit trail keeps what it was."""
 
     def planned(state: RegistryState) -> list[ClientChange]:
@@ -138,7 +146,7 @@ def remove(name: str, config_file: Path, *, yes: bool) -> None:
             raise UnusableConfiguration(f"there is no client {name}")
         return [ClientChange(name, state.clients[name], None)]
 
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         seen = planned(session.state())
         if not yes:
             click.confirm(f"Remove client {name}?", abort=True)

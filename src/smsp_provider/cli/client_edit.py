@@ -11,9 +11,11 @@ from smsp_provider.cli.client_fields import client_fields, field_changes, merged
 from smsp_provider.cli.client_session import ClientSession, open_session
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import regular_file
+from smsp_provider.cli.operator_session import requires
 from smsp_provider.config.clients_file import ClientsFileInvalid, client_from
 from smsp_provider.domain.client_document import document_of
 from smsp_provider.domain.clients import Client, ClientInvalid, NamePin, Pin, PinState
+from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
 
 __all__ = ["add", "change_one", "config_option", "pin", "set_fields"]
@@ -49,7 +51,8 @@ def change_one(session: ClientSession, name: str, change: Callable[[Client], Cli
 @config_option
 @client_fields
 @click.option("--certificate", "certificates", type=regular_file, multiple=True, help="PEM file of its certificate.")
-def add(name: str, config_file: Path, certificates: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the fields
+@requires(Permission.CLIENTS_CHANGE)
+def add(name: str, config_file: Path, operator: Operator, certificates: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the fields
     """Register a client.
 
     The fields come from a file, from options, or from both; docs/reference/clients.md explains them.
@@ -69,7 +72,7 @@ def add(name: str, config_file: Path, certificates: tuple[Path, ...], **options:
             raise UnusableConfiguration(f"there is a client {name} already: change it with `smsp client set`")
         return [ClientChange(name, None, client)]
 
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         session.change(planned)
     click.echo(f"client {name}: registered")
     if not client.pins:
@@ -80,7 +83,8 @@ def add(name: str, config_file: Path, certificates: tuple[Path, ...], **options:
 @click.argument("name")
 @config_option
 @client_fields
-def set_fields(name: str, config_file: Path, **options: Any) -> None:  # noqa: ANN401 - the options of the fields
+@requires(Permission.CLIENTS_CHANGE)
+def set_fields(name: str, config_file: Path, operator: Operator, **options: Any) -> None:  # noqa: ANN401 - the options of the fields
     """Change fields of a client.
 
     Only what is given is changed.
@@ -95,7 +99,7 @@ def set_fields(name: str, config_file: Path, **options: Any) -> None:  # noqa: A
     forbidden = {"enabled", "disabled_reason", "pins"} & changes.keys()
     if forbidden:
         raise click.UsageError(f"not changed by `set`: {', '.join(sorted(forbidden))}")
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         made = change_one(session, name, lambda client: client_from(name, merged(document_of(client), changes)))
     click.echo(f"client {name}: {'changed' if made else 'is so already'}")
 
@@ -113,10 +117,12 @@ def pin() -> None:
 @click.option("--pin-name", nargs=2, metavar="SUBJECT ISSUER", help="Any certificate of these names (RFC 4514).")
 @click.option("--next", "is_next", is_flag=True, help="It is the next one, for `smsp client rotate`.")
 @click.option("--until", help="When it is no longer accepted; needed with --pin-name.")
+@requires(Permission.CLIENTS_CHANGE)
 def pin_add(
     *,
     name: str,
     config_file: Path,
+    operator: Operator,
     certificate: Path | None,
     fingerprint: str | None,
     pin_name: tuple[str, str] | None,
@@ -146,7 +152,7 @@ def pin_add(
         pins = document["pins"]
         return client_from(name, {**document, "pins": [*(pins if isinstance(pins, list) else []), added]})
 
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         change_one(session, name, changed)
     click.echo(f"client {name}: accepts {'its next' if is_next else 'another'} certificate")
 
@@ -155,7 +161,8 @@ def pin_add(
 @click.argument("name")
 @click.argument("which")
 @config_option
-def pin_remove(name: str, which: str, config_file: Path) -> None:
+@requires(Permission.CLIENTS_CHANGE)
+def pin_remove(name: str, which: str, config_file: Path, operator: Operator) -> None:
     """Accept a certificate no longer, at once.
 
     WHICH is its fingerprint, the first eight digits of it or more, or the subject of a pin by name.
@@ -167,7 +174,7 @@ def pin_remove(name: str, which: str, config_file: Path) -> None:
             raise UnusableConfiguration(f"client {name}: {len(found) or 'none'} of its pins is meant")
         return replace(client, pins=tuple(one for one in client.pins if one is not found[0]))
 
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         change_one(session, name, changed)
         left = len(session.client(name).pins)
     click.echo(f"client {name}: the certificate is not accepted any more; {left} pins are left")

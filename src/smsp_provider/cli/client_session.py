@@ -1,7 +1,5 @@
 """What every command of ``smsp client`` works with: the registry, and the audit trail that has each change first."""
 
-import os
-import pwd
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +10,12 @@ import click
 from smsp_provider.audit.events import Change
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.config_origin import read_settings
-from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
+from smsp_provider.cli.exit_codes import CannotStart, NotAllowed, UnusableConfiguration
+from smsp_provider.cli.os_user import os_user, refuse_another_user
 from smsp_provider.config.settings import ClientPolicy, Settings
 from smsp_provider.domain.client_document import canonical_json, document_of
 from smsp_provider.domain.clients import Client
+from smsp_provider.domain.operators import EVERYTHING, Operator, organisations_of
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_database import RegistryBroken
 from smsp_provider.storage.client_form import RegistryNotReady, prepare
@@ -30,7 +30,7 @@ from smsp_provider.storage.client_registry import (
 from smsp_provider.storage.client_rows import BrokenClient
 from smsp_provider.wiring import build_audit, build_client_store
 
-__all__ = ["ClientSession", "Planned", "open_session", "prepare_registry", "registry_of", "session_of"]
+__all__ = ["ClientSession", "Planned", "open_session", "prepare_registry", "readable", "registry_of", "session_of"]
 
 _ATTEMPTS: Final = 5
 
@@ -44,18 +44,18 @@ def prepare_registry(settings: Settings) -> bool:
     Raises:
         CannotStart: it cannot be made or changed.
     """
-    with _readable(settings):
+    with readable(settings):
         store = build_client_store(settings, SystemClock())
         try:
-            _refuse_another_user(store.database.file)
+            refuse_another_user(store.database.file)
             return prepare(store.database)
         finally:
             store.database.close()
 
 
 @contextmanager
-def open_session(config: Path) -> Iterator["ClientSession"]:
-    """The registry that a configuration names.
+def open_session(config: Path, operator: Operator) -> Iterator["ClientSession"]:
+    """The registry that a configuration names, as far as it is the operator's: other clients are not there.
 
     Raises:
         UnusableConfiguration: the configuration, or what is asked for, is wrong.
@@ -64,20 +64,20 @@ def open_session(config: Path) -> Iterator["ClientSession"]:
     settings = read_settings(config)
     if settings.clients.policy is ClientPolicy.ANY:
         click.echo('warning: clients.policy is "any": the provider lets in whoever the authority knows', err=True)
-    with session_of(settings) as session:
+    with session_of(settings, operator) as session:
         yield session
 
 
 @contextmanager
-def session_of(settings: Settings) -> Iterator["ClientSession"]:
-    """The registry that settings name.
+def session_of(settings: Settings, operator: Operator | None = None) -> Iterator["ClientSession"]:
+    """The registry that settings name: whole, for the provider itself, without an operator.
 
     Raises:
         UnusableConfiguration: what is asked for is wrong.
         CannotStart: the registry or the audit trail cannot be used.
     """
-    with _readable(settings):
-        session = ClientSession(settings, build_client_store(settings, SystemClock()))
+    with readable(settings):
+        session = ClientSession(settings, build_client_store(settings, SystemClock()), operator)
         try:
             yield session
         finally:
@@ -95,10 +95,15 @@ def registry_of(settings: Settings) -> RegistryState:
 
 
 class ClientSession:
-    """One command's part: reads the registry, and changes it with a record of each change."""
+    """One command's part: reads the registry, and changes it with a record of each change.
 
-    def __init__(self, settings: Settings, store: ClientStore) -> None:
+    An operator whose scope is some organisations sees and changes those clients alone whose organisations are all
+    among them; of the other ones they learn at most that a name is taken.
+    """
+
+    def __init__(self, settings: Settings, store: ClientStore, operator: Operator | None) -> None:
         self.settings: Final = settings
+        self._operator: Final = operator
         self._store: Final = store
         self._clock: Final = SystemClock()
         self._audit: Final = build_audit(settings, self._clock)
@@ -115,7 +120,14 @@ class ClientSession:
         Raises:
             RegistryBroken: it cannot be read, or there is none.
         """
-        return self._store.read()
+        whole = self._store.read()
+        visible = {name: client for name, client in whole.clients.items() if self._may_see(client)}
+        return RegistryState(whole.mark, visible)
+
+    def _may_see(self, client: Client | BrokenClient) -> bool:
+        """Whose client it is cannot be told of one that cannot be read."""
+        scope = EVERYTHING if self._operator is None else self._operator.scope
+        return scope.covers(organisations_of(client)) if isinstance(client, Client) else scope == EVERYTHING
 
     def client(self, name: str, state: RegistryState | None = None) -> Client:
         """One client.
@@ -143,16 +155,17 @@ class ClientSession:
             UnusableConfiguration: they cannot be made together with what is registered.
             RegistryBroken, AuditUnavailable: nothing was changed, or the text says that nobody knows.
         """
-        _refuse_another_user(self.settings.audit.database)
-        _refuse_another_user(self._store.database.file)
+        refuse_another_user(self.settings.audit.database)
+        refuse_another_user(self._store.database.file)
         for attempt in range(_ATTEMPTS):
             changes = [change for change in planned(self.state()) if change.before != change.after]
             if not changes:
                 return []
+            self._check_scope(changes)
             try:
                 self._store.apply(changes, self._record, based_on=based_on)
             except ClientConflict as conflict:
-                raise UnusableConfiguration(f"{conflict}; nothing was changed") from None
+                raise UnusableConfiguration(f"{self._shown(conflict, changes)}; nothing was changed") from None
             except RegistryChanged:
                 if based_on is not None or attempt == _ATTEMPTS - 1:
                     raise UnusableConfiguration(
@@ -166,11 +179,31 @@ class ClientSession:
                 return changes
         raise AssertionError
 
+    def _check_scope(self, changes: Sequence[ClientChange]) -> None:
+        if self._operator is None or self._operator.scope == EVERYTHING:
+            return
+        taken = {name for name, client in self._store.read().clients.items() if not self._may_see(client)}
+        for change in changes:
+            if change.name in taken:
+                raise UnusableConfiguration(f"client {change.name}: the name is taken; nothing was changed")
+            if change.after is not None and not self._may_see(change.after):
+                raise NotAllowed(
+                    f"client {change.name}: has organisations that are not yours to change; nothing was changed"
+                )
+
+    def _shown(self, conflict: ClientConflict, changes: Sequence[ClientChange]) -> str:
+        """What the operator may know of two clients that would share something."""
+        mine = self.state().clients.keys() | {change.name for change in changes}
+        one, other, field = conflict.conflict.one, conflict.conflict.other, conflict.conflict.field
+        if {one, other} <= mine:
+            return str(conflict)
+        return f"client {one if one in mine else other}: {field}: another client is registered with the same"
+
     def _record(self, change: ClientChange, version: int) -> None:
         self._audit.record_change(
             Change(
                 at=self._clock.now(),
-                who=_user(),
+                who=os_user() if self._operator is None else self._operator.name,
                 what="client",
                 name=change.name,
                 version=version,
@@ -187,37 +220,13 @@ def _document(client: Client | BrokenClient | None) -> str | None:
     return canonical_json({"unreadable": True} if isinstance(client, BrokenClient) else document_of(client))
 
 
-def _user() -> str:
-    """Who acts: the user of this process and, where that one took somebody's place with sudo, who that was."""
-    user = _name_of(os.geteuid())
-    before = os.environ.get("SUDO_USER", "")
-    return f"{user} (sudo by {before})" if before else user
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _refuse_another_user(file: Path | None) -> None:
-    """Files made by another user beside these would lock the provider out of its own registry and trail.
+@contextmanager
+def readable(settings: Settings) -> Iterator[None]:
+    """Tell what is wrong with registry or trail in words that name the setting.
 
     Raises:
-        CannotStart: the file, or the directory where it will be, is another user's.
+        CannotStart: the registry or the audit trail cannot be used.
     """
-    for place in () if file is None else (file, file.absolute().parent):
-        if place.exists():
-            owner = place.stat().st_uid
-            if owner != os.geteuid():
-                name = _name_of(owner)
-                raise CannotStart(f"{place}: belongs to {name}: run this as that user (sudo -u {name})")
-            return
-
-
-@contextmanager
-def _readable(settings: Settings) -> Iterator[None]:
     try:
         yield
     except RegistryNotReady as error:

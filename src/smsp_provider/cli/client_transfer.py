@@ -10,10 +10,12 @@ from smsp_provider.cli.client_edit import config_option
 from smsp_provider.cli.client_session import open_session
 from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
 from smsp_provider.cli.files import made_or_regular_file, regular_file
+from smsp_provider.cli.operator_session import requires
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.clients_file import ClientsFileInvalid, read_clients, write_clients
 from smsp_provider.domain.client_document import document_of
 from smsp_provider.domain.clients import Client
+from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
 from smsp_provider.storage.client_rows import BrokenClient
 
@@ -27,8 +29,9 @@ __all__ = ["export", "import_clients"]
 @click.option("--allow-enabling", is_flag=True, help="Enable disabled clients that the file has as enabled.")
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before clients are removed.")
+@requires(Permission.CLIENTS_CHANGE)
 def import_clients(
-    *, file: Path, config_file: Path, prune: bool, allow_enabling: bool, dry_run: bool, yes: bool
+    *, file: Path, config_file: Path, operator: Operator, prune: bool, allow_enabling: bool, dry_run: bool, yes: bool
 ) -> None:
     """Register all clients of a file, or none.
 
@@ -41,7 +44,7 @@ def import_clients(
         raise CannotStart(f"{file}: {error.strerror}") from None
     except ClientsFileInvalid as invalid:
         raise UnusableConfiguration(str(invalid)) from None
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         state = session.state()
         changes = _changes(state, wanted, prune=prune)
         _print(changes)
@@ -95,9 +98,10 @@ def _row(change: ClientChange) -> tuple[str, str, str]:
 @config_option
 @click.option("--format", "form", type=click.Choice(["toml", "json"]), default="toml", show_default=True)
 @click.option("--output", type=made_or_regular_file, help="File to write, readable by its owner alone.")
-def export(names: tuple[str, ...], config_file: Path, form: str, output: Path | None) -> None:
+@requires(Permission.CLIENTS_READ)
+def export(names: tuple[str, ...], config_file: Path, operator: Operator, form: str, output: Path | None) -> None:
     """Print clients, all or the named ones, in the form that `import` takes."""
-    with open_session(config_file) as session:
+    with open_session(config_file, operator) as session:
         state = session.state()
         found = [session.client(name, state) for name in names or state.clients]
     text = write_clients(found, as_json=form == "json")

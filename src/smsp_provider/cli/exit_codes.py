@@ -5,7 +5,7 @@ from typing import IO, ClassVar, Self
 
 import click
 
-__all__ = ["CannotStart", "ExitCode", "ReadableError", "UnusableConfiguration"]
+__all__ = ["CannotStart", "ExitCode", "NotAllowed", "ReadableError", "UnusableConfiguration"]
 
 
 class ExitCode(IntEnum):
@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     CANNOT_START = 3, "It could not start, or a part of it ended by itself: a port taken, a file unreadable."
     FAULT = 4, "`call`: the provider answered with a SOAP fault."
     UNREACHABLE = 5, "`call`: no usable answer: no connection, TLS refused, time-out, or something that is not SOAP."
+    NOT_ALLOWED = 6, "Nobody is logged in, or the operator may not do this; nothing was shown or changed."
     INTERRUPTED = 130, "Ctrl-C before the work was done. Ctrl-C while serving is the normal end, and gives 0."
 
 
@@ -54,3 +55,9 @@ class UnusableConfiguration(ReadableError):
 
 class CannotStart(ReadableError):
     """Something outside the settings is in the way: a port, a file, another provider."""
+
+
+class NotAllowed(ReadableError):
+    """An operator has to log in first, was refused, or has no role that gives this."""
+
+    exit_code: ClassVar[int] = ExitCode.NOT_ALLOWED

@@ -10,11 +10,13 @@ from smsp_provider.cli.conformance import conformance
 from smsp_provider.cli.deploy import deploy
 from smsp_provider.cli.endpoint import endpoint
 from smsp_provider.cli.exit_codes import ExitCode
+from smsp_provider.cli.login import login, logout, whoami
 from smsp_provider.cli.pds_fhir import pds_fhir
 from smsp_provider.cli.reference import reference
 from smsp_provider.cli.sandbox import sandbox
 from smsp_provider.cli.serve import serve
 from smsp_provider.cli.simulate import simulate
+from smsp_provider.cli.user import user
 
 __all__ = ["cli", "main"]
 
@@ -25,7 +27,23 @@ def cli() -> None:
     """A Spine Mini Service Provider: the five PDS mini services over ITK SOAP, answered from Spine."""
 
 
-for _command in (serve, sandbox, client, simulate, call, conformance, config, deploy, endpoint, pds_fhir, reference):
+for _command in (
+    serve,
+    sandbox,
+    client,
+    user,
+    login,
+    logout,
+    whoami,
+    simulate,
+    call,
+    conformance,
+    config,
+    deploy,
+    endpoint,
+    pds_fhir,
+    reference,
+):
     cli.add_command(_command)
 
 

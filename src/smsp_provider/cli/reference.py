@@ -38,7 +38,11 @@ Relative paths count from the directory that the provider is started in.
 `environment = "live"` (the default) refuses every relaxed value: `server.http`, a TLS listener (`server.https`,
 `server.proxy`) without `crl` or with `min_tls = "1.0"`, `spine.default_asid`, an `http://` URL in `spine.endpoint` or
 `spine.endpoints`, `audit.synchronous = "NORMAL"`, `clients.policy = "any"`, `security.username = "ignore"`,
-`security.signatures = "ignore"` and `security.allow_sha1`; where PDS FHIR is used, `pds_fhir.access = "none"` and an
+`security.signatures = "ignore"`, `security.allow_sha1`, `operators.policy = "os-user"`, and less protection of
+operators' accounts than the page allows (`operators.password_length`, `operators.passwords_remembered`,
+`operators.password_days`, `operators.lockout_attempts`, `operators.lockout_free`, `operators.lockout_first_seconds`,
+`operators.lockout_longest_seconds`, `operators.idle_minutes`, `operators.session_hours`, `operators.enrolment_hours`,
+`operators.argon2_memory_mib`, `operators.argon2_passes`); where PDS FHIR is used, `pds_fhir.access = "none"` and an
 `http://` URL in `pds_fhir.base_url` or `pds_fhir.token_url` too.
 """
 

@@ -210,6 +210,9 @@ default_asid = "{_ASID}"
 [audit]
 database = {quoted(self.directory / "audit" / "audit.db")}
 synchronous = "NORMAL"
+
+[operators]
+policy = "os-user"
 """
 
 

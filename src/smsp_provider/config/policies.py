@@ -7,6 +7,7 @@ the reference page of the settings.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from smsp_provider.config.operators import OperatorPolicy
 from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, ReplayPolicy, Settings
 from smsp_provider.domain.clients import SignaturePolicy
@@ -29,6 +30,11 @@ _CLIENTS = {
     "everybody else gets fault 3000.",
     ClientPolicy.ANY: "Everybody with a certificate of the authority may ask for every organisation of "
     "spine.ods_to_asid: not for live.",
+}
+_OPERATORS = {
+    OperatorPolicy.ACCOUNTS: "Who administers logs in with an account of their own, a password and a code, and may do "
+    "what their roles give.",
+    OperatorPolicy.OS_USER: "Whoever may run a command may do everything: not for live.",
 }
 _USERNAMES = {
     UsernamePolicy.REQUIRE_MATCH: "wsse:Username must be the common name of the TLS certificate.",
@@ -58,6 +64,7 @@ def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
         "Each worker looks for changes as often as the first says; without the registry for longer than the second, "
         "every request is fault 2100.",
     )
+    yield PolicyInForce("operators", settings.operators.policy.value, _OPERATORS[settings.operators.policy])
     yield PolicyInForce("usernames", security.username.value, _USERNAMES[security.username])
     yield PolicyInForce("signatures", security.signatures.value, _SIGNATURES[security.signatures])
     if security.allow_sha1:
@@ -81,6 +88,13 @@ def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
         else "A traced NHS number is given out on one answer of Spine alone.",
     )
     yield from _protection(settings)
+    yield PolicyInForce(
+        "probing",
+        "watched" if settings.probing.enabled else "off",
+        "Callers who seem to guess raise the alert probing-suspected; nothing is refused."
+        if settings.probing.enabled
+        else "Callers who guess are not told of.",
+    )
     yield PolicyInForce(
         "audit",
         settings.audit.synchronous,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.config.operators import OperatorSettings
 from smsp_provider.config.probing import ProbingSettings
 from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
 from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
@@ -34,6 +35,7 @@ __all__ = [
     "LeastTLS",
     "Limits",
     "LogSettings",
+    "OperatorSettings",
     "ProbingSettings",
     "ProxyListener",
     "ReplayPolicy",
@@ -312,6 +314,7 @@ class Settings(BaseSettings):
     breaker: BreakerSettings = BreakerSettings()
     probing: ProbingSettings = ProbingSettings()
     clients: ClientSettings = ClientSettings()
+    operators: OperatorSettings = OperatorSettings()
     security: SecuritySettings = SecuritySettings()
     schemas: SchemaSettings = SchemaSettings()
     log: LogSettings = LogSettings()
@@ -348,6 +351,7 @@ class Settings(BaseSettings):
                 "security.username": self.security.username is UsernamePolicy.IGNORE,
                 "security.signatures": self.security.signatures is SignaturePolicy.IGNORE,
                 "security.allow_sha1": self.security.allow_sha1,
+                **self.operators.relaxed(),
             }
             names = [name for name, is_relaxed in relaxed.items() if is_relaxed]
             if names:

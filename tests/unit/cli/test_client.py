@@ -103,6 +103,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         [audit]
         database = "{tmp_path}/state/audit.db"
         synchronous = "NORMAL"
+        [operators]
+        policy = "os-user"
         """,
         encoding="utf-8",
     )

@@ -141,13 +141,27 @@ policy = "any"
 username = "ignore"
 signatures = "ignore"
 allow_sha1 = true
+[operators]
+policy = "os-user"
+password_length = 8
+passwords_remembered = 1
+password_days = 3650
+lockout_attempts = 100
+lockout_free = 50
+lockout_first_seconds = 0.5
+lockout_longest_seconds = 1
+idle_minutes = 240
+session_hours = 24
+enrolment_hours = 168
+argon2_memory_mib = 8
+argon2_passes = 1
 """
         )
         with pytest.raises(ValidationError) as caught:
             load_settings(file)
         refused = re.findall(r"\b[a-z]+\.[a-z_.0-9]+\b", caught.value.errors()[0]["msg"])
         introduction = settings_page().partition("## ")[0]
-        assert len(refused) >= 11
+        assert len(refused) >= 24
         for name in refused:
             assert f"`{name.removesuffix('.min_tls')}" in introduction, name
 

@@ -61,7 +61,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback() -> None:
 def test_every_exit_code_has_a_meaning_of_its_own() -> None:
     meanings = [code.meaning for code in ExitCode]
     assert len(set(meanings)) == len(meanings)
-    assert sorted(ExitCode) == [0, 1, 2, 3, 4, 5, 130]
+    assert sorted(ExitCode) == [0, 1, 2, 3, 4, 5, 6, 130]
 
 
 class TestAddresses:

@@ -1,0 +1,174 @@
+"""Who acts: the operator that a command gets, and may not go on without.
+
+``@requires(Permission.X)`` stands directly above a command's function, below its options; the function takes the
+:class:`Operator` by the name ``operator``, and ``config_file`` as all commands on a configuration do.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import click
+
+from smsp_provider.audit.events import OperatorAct, OperatorActKind
+from smsp_provider.cli.client_session import readable
+from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.exit_codes import CannotStart, NotAllowed
+from smsp_provider.cli.os_user import access_point, home_directory, login_uid, os_user, refuse_another_user
+from smsp_provider.config.operators import OperatorPolicy
+from smsp_provider.config.settings import Settings
+from smsp_provider.domain.operators import Operator, Permission, Role
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.client_database import ClientDatabase
+from smsp_provider.storage.operator_accounts import AccountRefused, OperatorAccounts
+from smsp_provider.storage.operator_key import KeyUnusable
+from smsp_provider.storage.operator_login import LoginRefused, OperatorLogin
+from smsp_provider.storage.operator_sessions import OperatorSessions, SessionOver
+from smsp_provider.storage.operator_token_file import OperatorTokenFile, TokenFileUnsafe
+from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
+from smsp_provider.wiring import build_audit
+from smsp_provider.wiring_operators import (
+    build_accounts,
+    build_login,
+    build_operator_log,
+    build_sessions,
+    operator_database,
+)
+
+__all__ = ["OperatorOffice", "office_of", "requires"]
+
+_LOG_IN: Final = "nobody is logged in here, or not any more: `smsp login NAME --config FILE`"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorOffice:
+    """What commands about operators work with, open as long as :func:`office_of` lasts."""
+
+    settings: Settings
+    database: ClientDatabase
+    clock: SystemClock
+    trail: SqliteAuditTrail
+
+    @property
+    def accounts(self) -> OperatorAccounts:
+        """The accounts, for administrators."""
+        return build_accounts(self.settings, self.database, self.clock, self.trail)
+
+    @property
+    def sessions(self) -> OperatorSessions:
+        """Who is logged in."""
+        return build_sessions(self.settings, self.database, self.clock, self.trail)
+
+    @property
+    def token_file(self) -> OperatorTokenFile:
+        """Where this user keeps the token; one for each person who became the same user with sudo."""
+        directory = self.settings.operators.session_directory or _state_directory()
+        return OperatorTokenFile(directory / f"session-{login_uid()}")
+
+    def login(self) -> OperatorLogin:
+        """The way in.
+
+        Raises:
+            KeyUnusable: the key is not there, or none.
+            OSError: the operators' log cannot be opened.
+        """
+        log = build_operator_log(self.settings, self.clock)
+        return build_login(self.settings, self.database, self.clock, self.trail, log)
+
+    def current(self) -> Operator:
+        """Who is logged in.
+
+        Raises:
+            NotAllowed: nobody.
+        """
+        token = self.token_file.read()
+        if token is None:
+            raise NotAllowed(_LOG_IN)
+        try:
+            return self.sessions.use(token, access_point())
+        except SessionOver:
+            raise NotAllowed(_LOG_IN) from None
+
+    def authorised(self, permission: Permission, command: str) -> Operator:
+        """Who is logged in and may run this command, which is on record then; with the policy os-user anybody may.
+
+        Raises:
+            NotAllowed: nobody is, or may not.
+        """
+        if self.settings.operators.policy is OperatorPolicy.OS_USER:
+            return Operator(os_user(), frozenset(Role))
+        operator = self.current()
+        allowed = operator.may(permission)
+        kind = OperatorActKind.COMMAND if allowed else OperatorActKind.COMMAND_REFUSED
+        now, place = self.clock.now(), access_point().shown
+        self.trail.record_act(OperatorAct(now, kind, place, operator.name, detail=command))
+        if not allowed:
+            roles = ", ".join(sorted(role.value for role in operator.roles))
+            raise NotAllowed(f"{operator.name} ({roles}) may not: {permission.value}")
+        return operator
+
+
+@contextmanager
+def office_of(settings: Settings) -> Iterator[OperatorOffice]:
+    """The accounts of operators that settings name.
+
+    Raises:
+        CannotStart: the database, the audit trail or a file cannot be used.
+        NotAllowed: a login or a change is refused.
+    """
+    with _readable(settings):
+        clock = SystemClock()
+        office = OperatorOffice(settings, operator_database(settings, clock), clock, build_audit(settings, clock))
+        try:
+            if settings.operators.policy is OperatorPolicy.ACCOUNTS:
+                refuse_another_user(settings.audit.database)
+                refuse_another_user(office.database.file)
+            yield office
+        finally:
+            office.trail.close_session()
+            office.database.close()
+
+
+def requires(permission: Permission) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Let a command run only for somebody who may do this, and hand it who that is as ``operator``."""
+
+    def decorate(command: Callable[..., Result]) -> Callable[..., Result]:
+        @functools.wraps(command)
+        def run(*, config_file: Path, **options: object) -> Result:
+            name = " ".join(click.get_current_context().command_path.split()[1:])
+            with office_of(read_settings(config_file)) as office:
+                operator = office.authorised(permission, name)
+            return command(config_file=config_file, operator=operator, **options)
+
+        return run
+
+    return decorate
+
+
+def _state_directory() -> Path:
+    """The user's own: sudo may leave the environment of whoever called it, whose directory this user must not use."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if state and Path(state).is_absolute():
+        return Path(state) / "smsp"
+    return home_directory() / ".local" / "state" / "smsp"
+
+
+@contextmanager
+def _readable(settings: Settings) -> Iterator[None]:
+    try:
+        with readable(settings):
+            yield
+    except KeyUnusable as error:
+        raise CannotStart(f"operators.key: {error}") from None
+    except TokenFileUnsafe as error:
+        raise CannotStart(f"operators.session_directory: {error}") from None
+    except (AccountRefused, LoginRefused) as error:
+        raise NotAllowed(str(error)) from None
+    except OSError as error:
+        raise CannotStart(f"{error.filename or 'operators'}: {error.strerror}") from None
