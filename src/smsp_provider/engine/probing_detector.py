@@ -103,7 +103,7 @@ class Detector:
     def _tell(self, view: memoryview, found: list[Finding], subject: int, finding: Finding, now: int) -> None:
         at = subject + _TOLD_AT[finding.pattern]
         (told,) = _TOLD.unpack_from(view, at)
-        if told and abs(now - told) < self._policy.quiet:
+        if abs(now - told) < self._policy.quiet:
             return
         _TOLD.pack_into(view, at, now)
         # What a client and its only identity do is one thing.

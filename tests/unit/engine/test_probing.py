@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probing_traffic import ISSUED, Watch, answered, number_at_stem, number_request, search_request, stems
+from smsp_provider.domain.audit_identity import AuditId
+from smsp_provider.domain.identifiers import OID
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.engine.probing import Answered, Finding, Pattern, ProbingPolicy
 from smsp_provider.engine.probing_table import TABLE_BYTES, Rows, weigh
-from smsp_provider.engine.probing_traces import BLOCK
+from smsp_provider.engine.probing_traces import BLOCK, KEY_BYTES, Tracer
 
 pytestmark = pytest.mark.rule("SMSP-SEC-001")
 
@@ -129,6 +131,9 @@ def test_numbers_that_mostly_fail_are_told_and_a_client_s_many_users_are_one(cod
     watch = Watch()
     assert watch.count_until(Pattern.MOSTLY_UNSUCCESSFUL, by_many) == limit
     watch = Watch()
+    assert watch.count_until(Pattern.MOSTLY_UNSUCCESSFUL, (replace(one, code=code) for one in _issued(3))) == limit
+    assert len(watch.found) == 1, "a client and its only identity are told of as one"
+    watch = Watch()
     rarely = (replace(one, code=code) if turn % 3 == 0 else one for turn, one in enumerate(islice(_issued(4), 290)))
     assert watch.count_until(Pattern.MOSTLY_UNSUCCESSFUL, rarely) is None
 
@@ -150,6 +155,12 @@ def test_a_search_repeated_with_other_postcodes_is_told(forms: tuple[str | None,
         answered(search_request(postcode=forms[turn % 2]), _NO_MATCH, user=f"user {turn}") for turn in range(limit + 1)
     ]
     assert Watch().count_until(Pattern.POSTCODES_TRIED, searches) == limit + 1
+    watch = Watch()
+    other_case = [replace(one, request=search_request("Quimble", postcode=forms[1])) for one in searches[1::2]]
+    searches[1::2] = other_case
+    assert watch.count_until(Pattern.POSTCODES_TRIED, searches) == limit + 1
+    watch.now += POLICY.quiet
+    assert watch.note(searches[limit]) == [], "no other postcode than before"
     written_apart = [answered(search_request(postcode=form)) for form in ("ZZ1 1AA", "zz11aa") * limit]
     assert Watch().count_until(Pattern.POSTCODES_TRIED, written_apart) is None
 
@@ -210,6 +221,42 @@ def test_a_pattern_is_told_once_until_it_was_quiet_for_long_enough() -> None:
     assert len(watch.found) == 2
 
 
+def test_only_another_guess_has_details_guessed_told_again() -> None:
+    request = number_request(next(stems(ISSUED.start)))
+    watch = Watch()
+    watch.count_until(Pattern.DETAILS_GUESSED, [answered(request, _NOT_VERIFIED)] * POLICY.guesses_of_a_number)
+    watch.now += POLICY.quiet
+    assert watch.note(answered(request, _NO_MATCH)) == []
+    assert watch.note(answered(request, _NOT_VERIFIED)) != []
+
+
+def test_what_several_clients_ask_is_no_row_of_one() -> None:
+    watch = Watch()
+    for turn, number in enumerate(islice(stems(ISSUED.start), 40)):
+        watch.note(answered(number_request(number), client=f"client {turn % 8}"))
+    assert watch.found == []
+
+
+def test_an_identity_is_the_same_in_whatever_order_its_ids_are_sent() -> None:
+    ids = (AuditId(OID.ASID, "200000000205"), AuditId(OID.ITK_IDENTITY, "urn:nhs-uk:identity:ods:X26:ward-9"))
+    limit = POLICY.postcode_pairs
+    pairs = (
+        replace(one, identity=ids[:: -1 if turn // 2 % 2 else 1])
+        for turn, one in enumerate(_pairs(limit, "ZZ1 1AA", None, ResponseCode.SUCCESS))
+    )
+    assert Watch().count_until(Pattern.POSTCODE_PAIRS, pairs) == 2 * limit
+
+
+def test_the_place_of_a_number_in_its_block_tells_no_digits() -> None:
+    tracer = Tracer(bytes(range(KEY_BYTES)))
+    seen = set()
+    for start in range(ISSUED.start, ISSUED.start + 20 * BLOCK, BLOCK):
+        number = next(stems(start))
+        request = number_request(number)
+        seen.add((int(number.digits[:9]) - tracer.number(answered(request), request).bit) % BLOCK)
+    assert len(seen) > 10
+
+
 def test_counts_are_those_of_one_window() -> None:
     request = answered(number_request(next(stems(ISSUED.start))), _NOT_VERIFIED)
     watch = Watch()
@@ -236,14 +283,15 @@ def test_a_full_bucket_gives_up_what_counted_least_and_then_longest_ago() -> Non
     keys = [bytes([place]) * 8 for place in range(1, 10)]
     bodies = {}
     for age, key in enumerate(keys[:8]):
-        bodies[key] = rows.body(view, key, 1000 + age, 600)
+        bodies[key] = rows.body(view, key, 1000 + (3 + age) % 8, 600)
         weigh(view, bodies[key], 5 if key != keys[3] else 2)
         view[bodies[key]] = 1
     assert rows.body(view, keys[8], 1100, 600) == bodies[keys[3]], "the one that counted least"
     weigh(view, bodies[keys[3]], 5)
-    assert rows.body(view, keys[3], 1100, 600) == bodies[keys[0]], "the oldest of those that are left"
-    assert view[bodies[keys[0]]] == 0, "it begins with nothing"
-    assert rows.body(view, keys[0], 1601, 600) == bodies[keys[1]], "one whose time is over, whatever it counted"
+    assert rows.body(view, keys[3], 1100, 600) == bodies[keys[5]], "the oldest of those that are left"
+    assert view[bodies[keys[5]]] == 0, "it begins with nothing"
+    weigh(view, bodies[keys[6]], 9)
+    assert rows.body(view, keys[5], 1602, 600) == bodies[keys[6]], "one whose time is over, whatever it counted"
 
 
 @_quick

@@ -132,33 +132,47 @@ def test_every_host_has_a_key_of_its_own_keeps_it_and_finds_nothing_without_it(t
     keys = []
     for host in ("one", "two"):
         path = tmp_path / host / "probing.table"
+        watch = _watch(path, told)
         for one in islice(_guesses(), _LIMIT - 1):
-            _watch(path, told).note(one)
+            watch.note(one)
         keys.append(path.read_bytes()[_CONTENT_AT : _CONTENT_AT + KEY_BYTES])
         assert path.stat().st_mode & 0o777 == 0o600
     assert len({*keys, bytes(KEY_BYTES)}) == 3
-    path = tmp_path / "one" / "probing.table"
     content = bytearray(path.read_bytes())
-    for key, expected in ((keys[1], 0), (keys[0], 1)):
+    for key, expected in ((keys[0], 0), (keys[1], 1)):
         content[_CONTENT_AT : _CONTENT_AT + KEY_BYTES] = key
         path.write_bytes(content)
-        _watch(path, told).note(next(_guesses()))
+        watch.note(next(_guesses()))
         assert len(told.alerts) == expected
 
 
-def test_a_table_that_cannot_be_used_is_told_once_until_it_could_be(tmp_path: Path, told: _Told) -> None:
-    path = tmp_path / "state" / "probing.table"
+def test_a_table_that_cannot_be_used_is_told_once_until_it_could_be(path: Path, told: _Told) -> None:
     path.mkdir(parents=True)
-    watch = _watch(path, told)
+    clock, policy = StandingClock(START), ProbingPolicy()
+    watch = SharedProbingWatch(path, policy, clock, told)
     for one in islice(_guesses(), 5):
         watch.note(one)
-    kinds = [alert.kind for alert in told.alerts]
-    assert kinds == [AlertKind.PROBING_WATCH_UNAVAILABLE]
-    assert told.alerts[0].reason == "IsADirectoryError"
+        clock.go_on(policy.quiet)
+    assert [(alert.kind, alert.reason) for alert in told.alerts] == [
+        (AlertKind.PROBING_WATCH_UNAVAILABLE, "IsADirectoryError")
+    ]
     path.rmdir()
     for one in islice(_guesses(), _LIMIT):
         watch.note(one)
-    assert [alert.kind for alert in told.alerts] == [AlertKind.PROBING_WATCH_UNAVAILABLE, AlertKind.PROBING]
+    assert [alert.kind for alert in told.alerts[1:]] == [AlertKind.PROBING]
+
+
+def test_a_table_that_fails_now_and_then_is_told_of_once_in_a_while(path: Path, told: _Told) -> None:
+    clock, policy = StandingClock(START), ProbingPolicy()
+    watch = SharedProbingWatch(path, policy, clock, told, wait_s=0.001)
+    watch.note(next(_guesses()))
+    other = SharedRegion(path, kind=b"probing", version=1, size=path.stat().st_size - _CONTENT_AT)
+    for expected in (1, 1, 2):
+        with other.locked():
+            watch.note(next(_guesses()))
+        watch.note(next(_guesses()))
+        assert len(told.alerts) == expected
+        clock.go_on(policy.quiet / 2)
 
 
 def test_nobody_waits_for_a_table_that_another_holds(path: Path, told: _Told) -> None:
