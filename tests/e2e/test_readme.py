@@ -37,7 +37,9 @@ def sandbox(state: Path) -> Iterator[RunningSandbox]:
 
 
 def here(command: str, sandbox: RunningSandbox) -> str:
-    return command.replace("http://127.0.0.1:8080/smsp/pds", sandbox.url("http"))
+    for scheme, port in (("http", 8080), ("https", 8443)):
+        command = command.replace(f"{scheme}://127.0.0.1:{port}/smsp/pds", sandbox.url(scheme))
+    return command
 
 
 @pytest.mark.slow
@@ -58,8 +60,10 @@ def test_the_curl_command_gets_the_answer(sandbox: RunningSandbox, state: Path) 
 
 
 @pytest.mark.slow
-def test_the_command_line_client_gets_the_answer(sandbox: RunningSandbox) -> None:
-    words = shlex.split(here(only("sh", "smsp call"), sandbox))
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_command_line_client_gets_the_answer(sandbox: RunningSandbox, state: Path, scheme: str) -> None:
+    command = here(only("sh", f"smsp call verifyNHSNumber --url {scheme}:"), sandbox)
+    words = shlex.split(command.replace(" state/", f" {state}/"))
     assert words[0] == ".venv/bin/smsp"
     done = subprocess.run(
         [sys.executable, "-m", "smsp_provider.cli", *words[1:]],
