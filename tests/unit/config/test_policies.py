@@ -45,6 +45,7 @@ def test_the_example_for_live_tells_of_nothing_that_is_not_for_live() -> None:
         ("throttle", "host_share", (0.25, 0.5), "requests at Spine"),
         ("throttle", "max_wait_seconds", (1.0, 2.0), "waiting"),
         ("breaker", "slow_seconds", (1.0, 2.0), "breaker"),
+        ("probing", "enabled", (True, False), "probing"),
         ("server", "ops", (None, "127.0.0.1:9090"), "health and metrics"),
     ],
 )
