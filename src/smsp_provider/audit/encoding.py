@@ -1,11 +1,11 @@
-"""Records as JSON text and back: the one place that knows the names of the fields on disk.
+"""Records as JSON text. The names of the fields on disk stand here and in :mod:`smsp_provider.audit.decoding`.
 
 A field at its default is left out, so that a record of a later version with more fields stays readable here. Text that
 a client chose is cut to :data:`MAX_TEXT` characters: who is not let in must not be able to fill the disk.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final, Literal
@@ -14,27 +14,16 @@ from smsp_provider.audit.events import (
     Change,
     Closure,
     Ending,
-    EndingKind,
-    FaultFacts,
     Intent,
     OperatorAct,
-    OperatorActKind,
     PatientFacts,
     Record,
     RequestFacts,
-    Source,
     Start,
 )
-from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
-from smsp_provider.domain.faults import ErrorCode, FaultCode
-from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.nhs_number import NHSNumber
-from smsp_provider.domain.outcomes import Evidence, Repair
-from smsp_provider.domain.response_codes import ResponseCode
-from smsp_provider.domain.service import Service
-from smsp_provider.domain.spine_answers import ExchangeIds
 
-__all__ = ["MAX_TEXT", "Kind", "UnreadableRecord", "decode", "encode", "kind_of", "timestamp"]
+__all__ = ["MAX_TEXT", "Kind", "encode", "kind_of", "timestamp"]
 
 MAX_TEXT: Final = 1000
 """Characters of one client-chosen text; audit ids and message ids of real requests stay below 200."""
@@ -47,10 +36,6 @@ Fields = dict[str, object]
 
 # ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
 _to_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
-
-
-class UnreadableRecord(ValueError):
-    """The text is not a record of a kind and form known here. It is not quoted."""
 
 
 def timestamp(at: datetime) -> str:
@@ -86,20 +71,6 @@ def encode(record: Record, at: str | None = None) -> str:
     else:
         fields = _act(record, moment)
     return _to_json(fields)
-
-
-def decode(kind: str, text: str) -> Record:
-    """The record behind what :func:`encode` wrote.
-
-    Raises:
-        UnreadableRecord: another kind, not JSON, or a field missing or of an unknown value.
-    """
-    try:
-        reader = _Reader(json.loads(text))
-        return _READERS[kind](reader)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        # "from None": the original would quote the record.
-        raise UnreadableRecord("not a record of this version") from None
 
 
 def _text(value: str | None) -> str | None:
@@ -235,183 +206,6 @@ def _act(act: OperatorAct, at: str) -> Fields:
     )
 
 
-class _Reader:
-    """One JSON object, read field by field with the type that is expected; anything else is a ``TypeError``."""
-
-    def __init__(self, fields: object) -> None:
-        if not isinstance(fields, dict):
-            raise TypeError
-        self._fields = fields
-
-    def text(self, name: str) -> str:
-        return _as_text(self._fields[name])
-
-    def maybe(self, name: str) -> str | None:
-        value = self._fields.get(name)
-        return None if value is None else _as_text(value)
-
-    def flag(self, name: str) -> bool:
-        return self._fields.get(name, False) is True
-
-    def has(self, name: str) -> bool:
-        return name in self._fields
-
-    def number(self, name: str) -> int:
-        value = self._fields[name]
-        if not isinstance(value, int):
-            raise TypeError
-        return value
-
-    def moment(self, name: str) -> datetime:
-        return datetime.fromisoformat(self.text(name))
-
-    def rows(self, name: str) -> list[list[object]]:
-        value = self._fields.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
-            raise TypeError
-        return value
-
-    def texts(self, name: str) -> list[str] | None:
-        value = self._fields.get(name)
-        return None if value is None else list(_as_texts(value))
-
-    def inner(self, name: str) -> "_Reader | None":
-        value = self._fields.get(name)
-        return None if value is None else _Reader(value)
-
-
-def _as_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _as_texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError
-    return tuple(_as_text(item) for item in value)
-
-
-def _number(text: str | None) -> NHSNumber | None:
-    return None if text is None else NHSNumber(text)
-
-
-def _read_request(reader: _Reader) -> RequestFacts:
-    service, ods_code = reader.maybe("service"), reader.maybe("ods")
-    return RequestFacts(
-        address=reader.text("address"),
-        username=reader.maybe("username"),
-        common_name=reader.maybe("cn"),
-        certificate=reader.maybe("certificate"),
-        client=reader.maybe("client"),
-        service=None if service is None else Service(service),
-        action=reader.maybe("action"),
-        message_id=reader.maybe("message"),
-        tracking_id=reader.maybe("tracking"),
-        audit_ids=tuple(AuditId(_as_text(kind), _as_text(uri)) for kind, uri in reader.rows("identity")),
-        method=AccessMethod(reader.number("method")) if reader.has("method") else None,
-        ods_code=None if ods_code is None else ODSCode(ods_code),
-        sender_address=reader.maybe("sender"),
-        from_address=reader.maybe("from"),
-        nhs_number=_number(reader.maybe("nhs_number")),
-        signed=reader.flag("signed"),
-        signer=reader.maybe("signer"),
-        repeated=reader.flag("repeated"),
-        decoded=reader.flag("decoded"),
-    )
-
-
-def _read_intent(reader: _Reader) -> Intent:
-    author, request = reader.texts("author"), reader.inner("request")
-    if request is None:
-        raise KeyError
-    return Intent(
-        exchange_id=reader.text("exchange"),
-        at=reader.moment("at"),
-        request=_read_request(request),
-        asid=ASID(reader.text("asid")),
-        author=None if author is None else SpineAuthor(*author),
-    )
-
-
-def _read_ending(reader: _Reader) -> Ending:
-    request, patient, response = reader.inner("request"), reader.inner("patient"), reader.maybe("response")
-    return Ending(
-        exchange_id=reader.text("exchange"),
-        at=reader.moment("at"),
-        kind=EndingKind(reader.text("ending")),
-        duration_ms=reader.number("ms"),
-        source=Source(reader.text("source")),
-        request=None if request is None else _read_request(request),
-        response_code=None if response is None else ResponseCode(response),
-        wire_code=reader.maybe("code"),
-        fault=_read_fault(reader.texts("fault")),
-        reason=reader.maybe("reason") or "",
-        reply_message_id=reader.maybe("reply_message"),
-        spine=tuple(
-            ExchangeIds(_as_text(interaction), _as_texts(sent), _as_texts(received))
-            for interaction, sent, received in reader.rows("spine")
-        ),
-        patient=PatientFacts() if patient is None else _read_patient(patient),
-    )
-
-
-def _read_fault(fields: list[str] | None) -> FaultFacts | None:
-    if fields is None:
-        return None
-    faultcode, error_code, error_id, rule = fields
-    return FaultFacts(FaultCode(faultcode), ErrorCode(error_code), error_id, rule)
-
-
-def _read_patient(reader: _Reader) -> PatientFacts:
-    evidence = reader.maybe("evidence")
-    return PatientFacts(
-        nhs_number=_number(reader.maybe("nhs_number")),
-        evidence=None if evidence is None else Evidence(evidence),
-        superseded=reader.flag("superseded"),
-        sensitive=reader.flag("sensitive"),
-        name_contradiction=reader.flag("name_contradiction"),
-        repairs=tuple(Repair(_as_text(field), _as_text(action)) for field, action in reader.rows("repairs")),
-    )
-
-
-def _read_closure(reader: _Reader) -> Closure:
-    return Closure(reader.text("exchange"), reader.moment("at"), reader.text("writer"))
-
-
-def _read_start(reader: _Reader) -> Start:
-    return Start(
-        at=reader.moment("at"),
-        version=reader.text("version"),
-        environment=reader.text("environment"),
-        settings_hash=reader.text("settings"),
-        reference_data=tuple((_as_text(name), _as_text(digest)) for name, digest in reader.rows("reference_data")),
-    )
-
-
-def _read_change(reader: _Reader) -> Change:
-    return Change(
-        at=reader.moment("at"),
-        who=reader.text("who"),
-        what=reader.text("what"),
-        name=reader.text("name"),
-        version=reader.number("version"),
-        before=reader.maybe("before"),
-        after=reader.maybe("after"),
-    )
-
-
-def _read_act(reader: _Reader) -> OperatorAct:
-    return OperatorAct(
-        at=reader.moment("at"),
-        kind=OperatorActKind(reader.text("act")),
-        access_point=reader.text("access_point"),
-        operator=reader.maybe("operator"),
-        attempts=reader.number("attempts") if reader.has("attempts") else 0,
-        detail=reader.maybe("detail") or "",
-    )
-
-
 _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
@@ -419,13 +213,4 @@ _KINDS: Final[Mapping[type[Record], Kind]] = {
     Start: "start",
     Change: "change",
     OperatorAct: "act",
-}
-
-_READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
-    "intent": _read_intent,
-    "ending": _read_ending,
-    "closure": _read_closure,
-    "start": _read_start,
-    "change": _read_change,
-    "act": _read_act,
 }

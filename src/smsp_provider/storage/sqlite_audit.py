@@ -15,7 +15,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from smsp_provider.audit.encoding import UnreadableRecord, decode, encode, kind_of, timestamp
+from smsp_provider.audit.decoding import UnreadableRecord, decode
+from smsp_provider.audit.encoding import encode, kind_of, timestamp
 from smsp_provider.audit.events import Change, Closure, Ending, Intent, OperatorAct, Record, Start
 from smsp_provider.audit.trail import AuditUnavailable, Entry
 from smsp_provider.engine.ports import Clock

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from smsp_provider.audit.encoding import MAX_TEXT, UnreadableRecord, decode, encode, kind_of, timestamp
+from smsp_provider.audit.decoding import UnreadableRecord, decode
+from smsp_provider.audit.encoding import MAX_TEXT, encode, kind_of, timestamp
 from smsp_provider.audit.events import (
     Change,
     Closure,
