@@ -16,7 +16,7 @@ from e2e.world import Answer, ProviderUnderTest, World, make_world
 from itk_messages import Request, request_for
 from smsp_provider.domain.access import ClientBook
 from smsp_provider.domain.audit_identity import AccessMethod
-from smsp_provider.domain.clients import Client
+from smsp_provider.domain.clients import Client, Limits
 from smsp_provider.domain.identifiers import ASID, OID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
@@ -286,6 +286,22 @@ def test_the_same_message_id_of_two_clients_is_no_repeat(gate: Gate) -> None:
         intent = gate.provider.intent_of(gate.provider.ending_of(answer))
         assert intent is not None
         assert intent.request.repeated is repeated
+
+
+@pytest.mark.rule("WS-ADR-01")
+def test_a_repeat_that_is_told_to_try_again_stays_a_repeat(gate: Gate) -> None:
+    held = Held((client_of(organisations=ORGANISATIONS, limits=Limits(rate=0.001, burst=1)),))
+    options = {"registry": held, "security": {"username": "require-match"}, "service": {"replay_policy": "reject"}}
+    with gate.world.another_provider(**options) as provider:
+        request = gate.request()
+        assert provider.send(request, WARD).said == "SMSP-0000"
+        assert provider.send(request, WARD).said == "fault 2100", "the client has used up its rate"
+        held.unavailable = True
+        assert provider.send(request, WARD).said == "fault 2100", "who is registered is not known"
+        held.unavailable, held.clients = False, (client_of(organisations=ORGANISATIONS),)
+        before = gate.world.calls()
+        assert provider.send(request, WARD).said == "fault 1000"
+        assert gate.world.calls() == before
 
 
 @pytest.mark.rule("WS-SEC-08")

@@ -4,7 +4,7 @@ Business outcomes are response codes, technical errors are SOAP faults (SMSP-ERR
 durable in the audit trail, the answer is fault 2100 and carries nothing of a patient (anchors.md decision 5).
 """
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -33,10 +33,10 @@ from smsp_provider.engine.ports import (
     Deadline,
     IdSource,
     ReplayMemory,
-    ReplayUnavailable,
     SpineConnector,
 )
 from smsp_provider.engine.probing import Answered, ProbingWatch
+from smsp_provider.engine.repeats import MessageUse, Repeats
 from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
 from smsp_provider.itk.read_back import read_back
 from smsp_provider.itk.response import ResponseIds, build_response
@@ -65,6 +65,7 @@ class _Exchange:
     message_id: str | None
     facts: RequestFacts
     inquiry: Inquiry
+    use: MessageUse | None = None
 
 
 class Pipeline:
@@ -91,7 +92,7 @@ class Pipeline:
         self._connector: Final = connector
         self._audit: Final = audit
         self._observer: Final = observer
-        self._replay: Final = replay
+        self._repeats: Final = Repeats(replay, observer, reject=policy.reject_repeats)
         self._clock: Final = clock
         self._ids: Final = ids
         self._admission: Final = admission
@@ -126,6 +127,7 @@ class Pipeline:
                 raise busy.as_fault() from None
 
         today = HL7Date.of(received.arrived.astimezone(_LONDON).date())
+        use = self._repeats.use(received.exchange_id, received.addressing.message_id, received.arrived)
         try:
             understood = understand(
                 received,
@@ -134,13 +136,13 @@ class Pipeline:
                 self._schemas,
                 today,
                 admit,
-                lambda caller: self._is_repeat(received, caller),
+                use.is_repeat,
             )
         except Stopped as stopped:
-            return self._answer_stopped(received, self._exchange(received, stopped.facts), stopped.cause)
+            return self._answer_stopped(received, self._exchange(received, stopped.facts, use), stopped.cause)
         except Exception as crash:  # noqa: BLE001 - the last resort before the payload is understood
             return self.refuse(received.exchange, crash)
-        exchange = self._exchange(received, understood.facts)
+        exchange = self._exchange(received, understood.facts, use)
         try:
             return self._answer_understood(received, understood, exchange, today)
         except AuditUnavailable as unavailable:
@@ -169,7 +171,7 @@ class Pipeline:
         return self._end_with_fault(ended, _broken(error), EndingKind.CRASHED)
 
     @staticmethod
-    def _exchange(received: Received, facts: RequestFacts) -> _Exchange:
+    def _exchange(received: Received, facts: RequestFacts, use: MessageUse) -> _Exchange:
         return _Exchange(
             received.exchange_id,
             received.started,
@@ -177,6 +179,7 @@ class Pipeline:
             received.addressing.message_id,
             facts,
             Inquiry(),
+            use,
         )
 
     def _answer_stopped(self, received: Received, exchange: _Exchange, cause: Exception) -> Reply:
@@ -349,8 +352,8 @@ class Pipeline:
             self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
 
     def _faulted(self, exchange: _Exchange, fault: ToolkitFault, error_id: str, message_id: str) -> Reply:
-        if fault.error_code is ErrorCode.TRY_AGAIN:
-            self._allow_again(exchange)
+        if fault.error_code is ErrorCode.TRY_AGAIN and exchange.use is not None:
+            exchange.use.allow_again()
         body = build_fault(
             fault,
             error_id=error_id,
@@ -388,27 +391,6 @@ class Pipeline:
             local_identifier=local_identifier,
         )
         return document
-
-    def _is_repeat(self, received: Received, caller: str) -> bool:
-        """Whether the caller used this MessageID within the replay window.
-
-        Raises:
-            ToolkitFault: 2100, nothing can be told and repeats are to be rejected.
-        """
-        try:
-            return self._replay.is_repeat(caller, received.addressing.message_id, received.arrived)
-        except ReplayUnavailable as unavailable:
-            self._observer.notify(Alert(AlertKind.REPLAY_MEMORY_UNAVAILABLE, received.exchange_id, str(unavailable)))
-            if self._policy.reject_repeats:
-                raise try_again("The service is busy, try again later", rule="WS-ADR-01") from None
-            return False
-
-    def _allow_again(self, exchange: _Exchange) -> None:
-        """Who is told to try again may send the same message again, also where repeats are rejected."""
-        caller, message_id = exchange.facts.client or exchange.facts.username, exchange.message_id
-        if self._policy.reject_repeats and caller is not None and message_id is not None:
-            with suppress(ReplayUnavailable):
-                self._replay.forget(caller, message_id)
 
     def _elapsed_ms(self, exchange: _Exchange) -> int:
         return round((self._clock.monotonic() - exchange.started) * _MILLISECONDS)
