@@ -1,6 +1,8 @@
 """The accounts of operators as the settings want them, put together for the command line."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +22,10 @@ from smsp_provider.wiring import build_client_store
 __all__ = [
     "build_accounts",
     "build_login",
-    "build_operator_log",
     "build_sessions",
     "operator_database",
     "operator_key_file",
+    "operator_log",
 ]
 
 _PRIVATE_FILE: Final = 0o600
@@ -43,7 +45,8 @@ def operator_key_file(settings: Settings) -> Path:
     return settings.operators.key or settings.audit.database.with_name("operators.key")
 
 
-def build_operator_log(settings: Settings, clock: Clock) -> Observer:
+@contextmanager
+def operator_log(settings: Settings, clock: Clock) -> Iterator[Observer]:
     """Who is told of refused logins: the operators' log, since the terminal of a command is the wrong place.
 
     Raises:
@@ -51,8 +54,8 @@ def build_operator_log(settings: Settings, clock: Clock) -> Observer:
     """
     path = settings.operators.log or settings.audit.database.with_name("operators.log")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    stream = os.fdopen(os.open(path, flags, _PRIVATE_FILE), "ab", buffering=0)
-    return LogObserver(stream, LogLevel(Level[settings.log.level.upper()]), clock)
+    with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "ab", buffering=0) as stream:
+        yield LogObserver(stream, LogLevel(Level[settings.log.level.upper()]), clock)
 
 
 def build_accounts(settings: Settings, database: ClientDatabase, clock: Clock, trail: AuditTrail) -> OperatorAccounts:

@@ -39,8 +39,7 @@ def login(name: str, config_file: Path, *, enrol: bool, change_password: bool) -
     The session is for this user and this machine; it ends without use, after some hours, and by `smsp logout`.
     Whoever is refused is told one text for every reason; the audit trail has the reason.
     """
-    with office_of(_with_accounts(config_file)) as office:
-        way_in = office.login()
+    with office_of(_with_accounts(config_file)) as office, office.login() as way_in:
         session = _enrol(way_in, name) if enrol else _log_in(way_in, name)
         if session.must_change:
             click.echo("the password is over: choose another one", err=True)

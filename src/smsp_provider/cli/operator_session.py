@@ -34,9 +34,9 @@ from smsp_provider.wiring import build_audit
 from smsp_provider.wiring_operators import (
     build_accounts,
     build_login,
-    build_operator_log,
     build_sessions,
     operator_database,
+    operator_log,
 )
 
 __all__ = ["OperatorOffice", "office_of", "requires"]
@@ -71,15 +71,16 @@ class OperatorOffice:
         directory = self.settings.operators.session_directory or _state_directory()
         return OperatorTokenFile(directory / f"session-{login_uid()}")
 
-    def login(self) -> OperatorLogin:
+    @contextmanager
+    def login(self) -> Iterator[OperatorLogin]:
         """The way in.
 
         Raises:
             KeyUnusable: the key is not there, or none.
             OSError: the operators' log cannot be opened.
         """
-        log = build_operator_log(self.settings, self.clock)
-        return build_login(self.settings, self.database, self.clock, self.trail, log)
+        with operator_log(self.settings, self.clock) as log:
+            yield build_login(self.settings, self.database, self.clock, self.trail, log)
 
     def current(self) -> Operator:
         """Who is logged in.
