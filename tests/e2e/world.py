@@ -235,7 +235,7 @@ class ProviderUnderTest:
         return self.send_bytes(request.body(), request.soap_action, peer)
 
     def send_bytes(self, body: bytes, soap_action: str, peer: Peer = _LOCAL) -> Answer:
-        """The same for any bytes."""
+        """The same for any bytes. Whoever is told to try again, for whatever reason, has to be told when."""
         pipeline = self.provider.pipeline
         url = "http://127.0.0.1/smsp/pds"
         exchange = InboundExchange(body, "/smsp/pds", url, peer, "text/xml", soap_action)
@@ -246,7 +246,9 @@ class ProviderUnderTest:
             reply = pipeline.refuse(exchange, error)
         else:
             reply = pipeline.answer(received)
-        return read_answer(reply.status, reply.body, time.monotonic() - began)
+        answer = read_answer(reply.status, reply.body, time.monotonic() - began)
+        assert (answer.said == "fault 2100") == ("Retry-After" in dict(reply.headers))
+        return answer
 
     @property
     def log(self) -> bytes:

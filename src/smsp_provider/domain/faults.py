@@ -1,6 +1,7 @@
 """Technical errors towards the caller: SOAP faults with ToolkitErrorInfo (WS-FLT-*, WS-FDT-*), no business outcomes."""
 
 from enum import Enum
+from typing import Final
 
 __all__ = [
     "ErrorCode",
@@ -11,6 +12,9 @@ __all__ = [
     "provider_failure",
     "try_again",
 ]
+
+_COME_AGAIN_SECONDS: Final = 5
+"""When to try again, where nobody can say."""
 
 
 class FaultCode(Enum):
@@ -76,7 +80,10 @@ def access_denied(text: str, *, rule: str, reason: str = "") -> ToolkitFault:
 def try_again(
     text: str, *, rule: str, diagnostic: str = "", reason: str = "", retry_after: int | None = None
 ) -> ToolkitFault:
-    """Overload, shutting down, or a dependency down before Spine was tried: 2100."""
+    """Overload, shutting down, or a dependency down before Spine was tried: 2100.
+
+    The caller is always told when to come again: many that repeat at once would keep down what is down.
+    """
     return ToolkitFault(
         FaultCode.SERVER,
         ErrorCode.TRY_AGAIN,
@@ -84,7 +91,7 @@ def try_again(
         rule=rule,
         diagnostic=diagnostic,
         reason=reason,
-        retry_after=retry_after,
+        retry_after=_COME_AGAIN_SECONDS if retry_after is None else retry_after,
     )
 
 

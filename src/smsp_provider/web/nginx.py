@@ -23,7 +23,6 @@ __all__ = ["Places", "render_nginx"]
 
 _TEMPLATE: Final = "nginx.conf.j2"
 _LONGER_THAN_A_REQUEST_SECONDS: Final = 5
-_RETRY_AFTER_SECONDS: Final = 5
 _PROTOCOLS: Final = {
     LeastTLS.V1_0: "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3",
     LeastTLS.V1_2: "TLSv1.2 TLSv1.3",
@@ -101,7 +100,7 @@ def _faults(settings: Settings) -> list[_Fault]:
     """What nginx answers by itself: no certificate that is accepted, too large, and no provider there."""
     refused = access_denied("a client certificate that this service accepts is required", rule="WS-SEC-01")
     too_large = invalid_message("the message is larger than this service accepts", rule="WS-STD-01", status=413)
-    gone = try_again("The service is not available at the moment", rule="WS-FDT-02", retry_after=_RETRY_AFTER_SECONDS)
+    gone = try_again("The service is not available at the moment", rule="WS-FDT-02")
     url = (settings.server.public_url.rstrip("/") or "https://localhost") + settings.server.service_paths[0]
     return [
         _fault("certificate", refused, url),
