@@ -13,7 +13,7 @@ from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
 from smsp_provider.config.probing import probing_policy
 from smsp_provider.config.protection import throttle_policy
-from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings
+from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, ThrottleSettings
 from smsp_provider.config.vocabulary import load_vocabulary
 from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
@@ -39,7 +39,7 @@ from smsp_provider.storage.shared_probing import SharedProbingWatch
 from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
-from smsp_provider.wiring_upstream import build_connector
+from smsp_provider.wiring_upstream import ForComparisons, build_connector
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
@@ -152,15 +152,18 @@ def build_registry(settings: Settings, clock: Clock, observer: Observer) -> Clie
 
 def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
     """The limits towards clients and Spine that the workers of this host keep together; nothing is opened yet."""
-    workers, threads = settings.server.workers, settings.server.threads
+    return _throttle_at(_throttle_file(settings), settings, settings.throttle_in_force(), clock)
+
+
+def _throttle_at(file: Path, settings: Settings, throttle: ThrottleSettings, clock: Clock) -> SharedThrottle:
     policy = throttle_policy(
-        settings.throttle_in_force(),
+        throttle,
         settings.breaker,
-        workers=workers,
-        threads=threads,
+        workers=settings.server.workers,
+        threads=settings.server.threads,
         request_seconds=settings.limits.request_seconds,
     )
-    return SharedThrottle(_throttle_file(settings), policy, clock)
+    return SharedThrottle(file, policy, clock)
 
 
 def client_use(settings: Settings, name: str, clock: Clock) -> ClientUse | None:
@@ -215,12 +218,19 @@ def build_provider(
         observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
     observer = CountingObserver(observer, build_counters(settings), clock)
     throttle = build_throttle(settings, clock)
+    policy = build_policy(settings)
+
+    def for_comparisons() -> ForComparisons:
+        file = settings.audit.database.with_name("comparisons.table")
+        budget = _throttle_at(file, settings, settings.throttle_of_comparisons(), clock)
+        return ForComparisons(budget, audit, policy.code_map)
+
     registry = registry or build_registry(settings, clock, observer)
     replay_file = settings.audit.database.with_name("replay.table")
     pipeline = Pipeline(
-        policy=build_policy(settings),
+        policy=policy,
         schemas=schemas,
-        connector=connector or build_connector(settings, clock, ids, throttle),
+        connector=connector or build_connector(settings, clock, ids, throttle, for_comparisons),
         audit=audit,
         observer=observer,
         replay=MappedReplayMemory(replay_file, timedelta(seconds=settings.service.replay_window_seconds)),

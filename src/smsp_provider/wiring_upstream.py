@@ -4,11 +4,15 @@ import random
 import ssl
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from smsp_provider.audit.trail import AuditTrail
 from smsp_provider.config.settings import FHIRAccess, FHIRSettings, Settings, SpineSettings, Upstream
 from smsp_provider.config.upstream import SmartcardPolicy
 from smsp_provider.connectors.by_organisation import ByOrganisation
+from smsp_provider.connectors.comparing import Comparing, ComparisonPolicy
 from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
 from smsp_provider.connectors.http import (
     ClientTLS,
@@ -21,29 +25,76 @@ from smsp_provider.connectors.http import (
 from smsp_provider.connectors.pds_fhir import PDSFHIRConnector, PDSFHIRSettings
 from smsp_provider.connectors.pds_fhir_token import SigningKey, Tokens, load_signing_key
 from smsp_provider.domain.identifiers import ASID, ODSCode
+from smsp_provider.domain.response_codes import PDSCodeMap
 from smsp_provider.engine.admission import Admission
 from smsp_provider.engine.ports import Clock, IdSource, SpineConnector
 from smsp_provider.engine.token_share import TokenShare
+from smsp_provider.storage.comparison_file import ComparisonFile
 from smsp_provider.storage.token_file import TokenFile
 
-__all__ = ["build_connector", "fhir_context", "signing_keys"]
+__all__ = ["ForComparisons", "build_connector", "comparison_file", "fhir_context", "signing_keys"]
 
 
-def build_connector(settings: Settings, clock: Clock, ids: IdSource, admission: Admission) -> SpineConnector:
+@dataclass(frozen=True, slots=True)
+class ForComparisons:
+    """What comparing two ways needs besides: a budget of its own, the audit trail, the map of codes."""
+
+    admission: Admission
+    audit: AuditTrail
+    code_map: PDSCodeMap
+
+
+def build_connector(
+    settings: Settings,
+    clock: Clock,
+    ids: IdSource,
+    admission: Admission,
+    for_comparisons: Callable[[], ForComparisons],
+) -> SpineConnector:
     """The connector of this provider; nothing is connected to yet.
 
     Raises:
         OSError, ValueError: a key or certificate is missing or unusable.
     """
-    made: dict[Upstream, SpineConnector] = {}
-    if settings.upstream.uses(Upstream.HL7V3):
-        made[Upstream.HL7V3] = _hl7v3(settings.spine, clock, ids, admission)
-    if settings.upstream.uses(Upstream.PDS_FHIR):
-        share = TokenFile(settings.audit.database.with_name("pds-fhir.token"))
-        made[Upstream.PDS_FHIR] = _pds_fhir(settings.pds_fhir, clock, ids, admission, share)
-    chosen = settings.upstream.by_organisation
-    default = made[settings.upstream.kind]
-    return ByOrganisation(default, {ODSCode(code): made[way] for code, way in chosen.items()}) if chosen else default
+    upstream = settings.upstream
+    made = {way: _one(way, settings, clock, ids, admission) for way in Upstream if upstream.uses(way)}
+    default = made[upstream.kind]
+    if upstream.compare_with is not None:
+        default = _comparing(default, settings, clock, ids, for_comparisons())
+    own = {ODSCode(code): made[way] for code, way in upstream.by_organisation.items()}
+    return ByOrganisation(default, own) if own else default
+
+
+def _comparing(
+    used: SpineConnector, settings: Settings, clock: Clock, ids: IdSource, means: ForComparisons
+) -> SpineConnector:
+    upstream = settings.upstream
+    if upstream.compare_with is None or upstream.compare_until is None:
+        return used
+    return Comparing(
+        used,
+        _one(upstream.compare_with, settings, clock, ids, means.admission),
+        ComparisonPolicy(upstream.compare_part, upstream.compare_until, upstream.compare_approval),
+        admission=means.admission,
+        audit=means.audit,
+        sink=comparison_file(settings),
+        code_map=means.code_map,
+        clock=clock,
+        ids=ids,
+        chance=random.random,
+    )
+
+
+def comparison_file(settings: Settings) -> ComparisonFile:
+    """Where comparisons are kept: beside the audit trail."""
+    return ComparisonFile(settings.audit.database.with_name("comparisons.jsonl"))
+
+
+def _one(way: Upstream, settings: Settings, clock: Clock, ids: IdSource, admission: Admission) -> SpineConnector:
+    if way is Upstream.HL7V3:
+        return _hl7v3(settings.spine, clock, ids, admission)
+    share = TokenFile(settings.audit.database.with_name("pds-fhir.token"))
+    return _pds_fhir(settings.pds_fhir, clock, ids, admission, share)
 
 
 def signing_keys(fhir: FHIRSettings) -> list[SigningKey]:

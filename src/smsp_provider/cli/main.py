@@ -16,6 +16,7 @@ from smsp_provider.cli.reference import reference
 from smsp_provider.cli.sandbox import sandbox
 from smsp_provider.cli.serve import serve
 from smsp_provider.cli.simulate import simulate
+from smsp_provider.cli.upstream import upstream
 from smsp_provider.cli.user import user
 
 __all__ = ["cli", "main"]
@@ -42,6 +43,7 @@ for _command in (
     deploy,
     endpoint,
     pds_fhir,
+    upstream,
     reference,
 ):
     cli.add_command(_command)

@@ -7,6 +7,7 @@ stands in ``docs/reference``.
 import json
 import types
 from collections.abc import Iterator
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -43,7 +44,7 @@ operators' accounts than the page allows (`operators.password_length`, `operator
 `operators.password_days`, `operators.lockout_attempts`, `operators.lockout_free`, `operators.lockout_first_seconds`,
 `operators.lockout_longest_seconds`, `operators.idle_minutes`, `operators.session_hours`, `operators.enrolment_hours`,
 `operators.argon2_memory_mib`, `operators.argon2_passes`); where PDS FHIR is used, `pds_fhir.access = "none"` and an
-`http://` URL in `pds_fhir.base_url` or `pds_fhir.token_url` too.
+`http://` URL in `pds_fhir.base_url` or `pds_fhir.token_url` too; and an `upstream.compare_part` above 0.01.
 """
 
 _COMMANDS_INTRODUCTION: Final = """\
@@ -60,7 +61,7 @@ is the same.
 |---|---|---|
 """
 
-_KINDS: Final = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
+_KINDS: Final = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", date: "date"}
 
 
 @click.group(hidden=True)

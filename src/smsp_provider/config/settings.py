@@ -244,7 +244,8 @@ class Settings(BaseSettings):
                 **relaxed_tls("server.proxy", self.server.proxy),
                 "spine.default_asid": self.spine.default_asid is not None,
                 "spine.endpoint (http)": any(urlsplit(url).scheme == "http" for url in self.spine.urls()),
-                **(self.pds_fhir.relaxed() if self.upstream.uses(Upstream.PDS_FHIR) else {}),
+                **self.upstream.relaxed(),
+                **(self.pds_fhir.relaxed() if self._reaches(Upstream.PDS_FHIR) else {}),
                 "audit.synchronous": self.audit.synchronous != "FULL",
                 "clients.policy": self.clients.policy is not ClientPolicy.REGISTERED,
                 "security.username": self.security.username is UsernamePolicy.IGNORE,
@@ -265,11 +266,20 @@ class Settings(BaseSettings):
         burst = min(self.throttle.burst, self.pds_fhir.burst)
         return self.throttle.model_copy(update={"rate_per_second": rate, "burst": burst})
 
+    def throttle_of_comparisons(self) -> ThrottleSettings:
+        """How fast the way that is compared with may be asked: a budget beside that of the answers."""
+        return self.throttle.model_copy(
+            update={"rate_per_second": self.pds_fhir.rate_per_second, "burst": self.pds_fhir.burst}
+        )
+
+    def _reaches(self, way: Upstream) -> bool:
+        return self.upstream.uses(way) or self.upstream.compare_with is way
+
     def _check_upstreams(self) -> None:
         missing: tuple[str, ...] = ()
-        if self.upstream.uses(Upstream.HL7V3):
+        if self._reaches(Upstream.HL7V3):
             missing += self.spine.missing()
-        if self.upstream.uses(Upstream.PDS_FHIR):
+        if self._reaches(Upstream.PDS_FHIR):
             missing += self.pds_fhir.missing()
         if missing:
             raise ValueError("needed for the upstream that is chosen, and not set: " + ", ".join(missing))

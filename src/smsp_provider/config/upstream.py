@@ -1,6 +1,7 @@
 """Which way to PDS is taken, and how PDS FHIR is reached; the settings of HL7 V3 are those of Spine."""
 
 import re
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -12,6 +13,7 @@ from smsp_provider.config.section import Seconds, Section, has_control_character
 __all__ = ["FHIRAccess", "FHIRSettings", "HomePhone", "SmartcardPolicy", "Upstream", "UpstreamSettings"]
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_LIVE_PART: Final = 0.01
 _KID: Final = re.compile(r"[!-~]{1,128}")
 
 
@@ -52,12 +54,37 @@ class UpstreamSettings(Section):
         description="The way of single organisations, by ODS code in any case: to move one after the other.",
     )
 
+    compare_with: Upstream | None = Field(
+        None,
+        description="Put a sample of the queries of organisations not named below to this way too, in the background, "
+        "and keep what differs (names of fields, codes, no values). Each is one more on a patient's national record.",
+    )
+    compare_part: float = Field(
+        0.01, gt=0, le=1, description="The part of all queries that is compared; in live at most 0.01."
+    )
+    compare_until: date | None = Field(None, description="The last day of comparing; needed for it.")
+    compare_approval: str = Field("", description="Reference of the approval to compare; needed for it.")
+
     @field_validator("by_organisation")
     @classmethod
     def _one_way_for_each_organisation(cls, value: dict[str, Upstream]) -> dict[str, Upstream]:
         if len({code.strip().upper() for code in value}) != len(value):
             raise ValueError("an organisation stands here twice: codes are compared without regard to case")
         return value
+
+    @model_validator(mode="after")
+    def _comparison_is_approved(self) -> Self:
+        if self.compare_with is None:
+            return self
+        if self.compare_with is self.kind:
+            raise ValueError("compare_with must be another way than kind")
+        if self.compare_until is None or not self.compare_approval.strip():
+            raise ValueError("compare_with needs compare_until and compare_approval")
+        return self
+
+    def relaxed(self) -> dict[str, bool]:
+        """What live refuses, by setting."""
+        return {"upstream.compare_part": self.compare_with is not None and self.compare_part > _LIVE_PART}
 
     def uses(self, upstream: Upstream) -> bool:
         """Whether a way is taken by anybody."""
