@@ -111,3 +111,27 @@ def test_what_cannot_be_used_is_refused_and_not_repeated(tmp_path: Path, old: st
     message = refused(tmp_path, old, new)
     assert said in message
     assert "secret" not in message
+
+
+COMPARING = 'kind = "pds-fhir"\ncompare_with = "hl7v3"\ncompare_until = 2027-03-31\ncompare_approval = "change 1234"'
+SPINE = (
+    '[spine]\nendpoint = "https://spine.example/"\npds_asid = "111111111111"\ncertificate = "c"\nkey = "k"\nca = "a"\n'
+)
+
+
+def test_comparing_needs_an_approval_a_last_day_and_the_other_ways_settings(tmp_path: Path) -> None:
+    text = FHIR.replace('kind = "pds-fhir"', COMPARING).replace("[audit]", SPINE + "[audit]")
+    settings = load(tmp_path, text)
+    assert settings.upstream.compare_with is Upstream.HL7V3
+    assert not settings.upstream.uses(Upstream.HL7V3)
+    assert settings.throttle_of_comparisons().rate_per_second == 4
+    for old, new, said in (
+        ("compare_until = 2027-03-31", "", "needs compare_until and compare_approval"),
+        ('"change 1234"', '" "', "needs compare_until and compare_approval"),
+        ('compare_with = "hl7v3"', 'compare_with = "pds-fhir"', "another way than kind"),
+        (SPINE, "", "not set: spine.endpoint, spine.pds_asid"),
+        ("compare_until", "compare_part = 0.02\ncompare_until", "not allowed in live: upstream.compare_part"),
+    ):
+        assert text.count(old) == 1, old
+        with pytest.raises(ValidationError, match=said):
+            load(tmp_path, text.replace(old, new))
