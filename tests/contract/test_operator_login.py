@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -272,6 +273,20 @@ class TestLockout:
         assert len(done) == 8
         # Three were judged; the third one's delay refused the others, whatever they had brought.
         assert office.standing("jsmith") == (3, False)
+
+    def test_one_code_at_the_same_moment_lets_in_once(self, office: Office, person: Person) -> None:
+        code, let_in = person.code(), []
+
+        def log_in() -> None:
+            with suppress(LoginRefused):
+                let_in.append(office.login.log_in("jsmith", PASSWORD, code, DESK))
+
+        threads = [threading.Thread(target=log_in) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(let_in) == 1
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -170,7 +170,8 @@ class Start:
 class Change:
     """Somebody changes the configuration while providers run (SMSP-AUDIT-008): on record before it is in force.
 
-    ``who`` is the user of the operating system, ``what`` the kind of thing ("client") and ``name`` which one.
+    ``who`` is the operator, or the user of the operating system where nobody has an account; ``what`` is the kind of
+    thing ("client", "operator") and ``name`` which one.
     ``before`` and ``after`` are JSON documents of it, None where it is not there. ``version`` is the one that the
     change makes: a later change with the same version tells that this one was not made after all.
     """

@@ -1,6 +1,7 @@
 """Roles, permissions and scopes."""
 
 from itertools import combinations
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -21,6 +22,8 @@ from smsp_provider.domain.operators import (
     Role,
     organisations_of,
 )
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "roles.md"
 
 pytestmark = pytest.mark.rule("SMSP-IG-001")
 
@@ -53,6 +56,20 @@ def test_the_table_is_least_rights() -> None:
     assert holders(Permission.AUDIT_READ) == {Role.PRIVACY_OFFICER, Role.AUDITOR}
     assert Permission.CLIENTS_READ not in ROLE_PERMISSIONS[Role.ADMINISTRATOR]
     assert all(holders(permission) for permission in Permission)
+
+
+def test_the_page_of_roles_says_the_same() -> None:
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (line.split("|") for line in lines)}
+    heads = [line.split("|")[2:-1] for line in lines if "client-manager" in line][0]
+    roles = [Role(head.strip()) for head in heads]
+    for permission in Permission:
+        said = dict(zip(roles, rows[permission.value], strict=True))
+        assert {role for role, word in said.items() if word == "yes"} == {
+            role for role, held in ROLE_PERMISSIONS.items() if permission in held
+        }
+    pairs = [", ".join(sorted(role.value for role in pair)) for pair in APART]
+    assert all(pair in rows for pair in pairs)
 
 
 def test_the_table_cannot_be_changed_at_run_time() -> None:
