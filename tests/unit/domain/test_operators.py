@@ -61,7 +61,7 @@ def test_the_table_is_least_rights() -> None:
 def test_the_page_of_roles_says_the_same() -> None:
     lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     rows = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (line.split("|") for line in lines)}
-    heads = [line.split("|")[2:-1] for line in lines if "client-manager" in line][0]
+    heads = next(line.split("|")[2:-1] for line in lines if "client-manager" in line)
     roles = [Role(head.strip()) for head in heads]
     for permission in Permission:
         said = dict(zip(roles, rows[permission.value], strict=True))
