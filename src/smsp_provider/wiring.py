@@ -15,6 +15,7 @@ from smsp_provider.config.probing import probing_policy
 from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, ThrottleSettings
 from smsp_provider.config.vocabulary import load_vocabulary
+from smsp_provider.config.ws_security import security_policy
 from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
@@ -28,7 +29,6 @@ from smsp_provider.itk.services import ServicePaths
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
 from smsp_provider.observe.metrics import CountingObserver
 from smsp_provider.soap.addressing import AddressingPolicy
-from smsp_provider.soap.security import SecurityPolicy
 from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.client_registry import ClientStore
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
@@ -96,12 +96,7 @@ def build_policy(settings: Settings) -> EnginePolicy:
         addressing=AddressingPolicy(frozenset(service.accepted_to) or None),
         envelope=EnvelopePolicy(_profiles(service.accepted_profiles), settings.limits.max_payload_bytes),
         paths=service_paths(settings),
-        security=SecurityPolicy(
-            settings.security.username,
-            timedelta(seconds=service.clock_skew_seconds),
-            settings.security.signatures,
-            settings.security.allow_sha1,
-        ),
+        security=security_policy(settings),
         request_seconds=settings.limits.request_seconds,
         reject_repeats=service.replay_policy is ReplayPolicy.REJECT,
         confirm_trace=service.confirm_trace,

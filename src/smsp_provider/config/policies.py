@@ -71,8 +71,9 @@ def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
         yield PolicyInForce("signatures with SHA-1", "accepted", "They can be forged with effort: not for live.")
     yield PolicyInForce(
         "timestamps",
-        f"{service.clock_skew_seconds:g} s",
-        "wsu:Created may be this far ahead of this machine's clock; wsu:Expires must not have passed.",
+        f"{service.clock_skew_seconds:g} s, {service.max_message_seconds:g} s",
+        "wsu:Created may be as far ahead of this machine's clock as the first says; wsu:Expires must not have passed, "
+        "and lies no further behind wsu:Created than the second.",
     )
     yield PolicyInForce("repeats", service.replay_policy.value, _REPEATS[service.replay_policy])
     yield PolicyInForce(

@@ -73,6 +73,9 @@ class ServiceSettings(Section):
         (), description="Addresses accepted in wsa:To; empty accepts any, which is warned of in live."
     )
     clock_skew_seconds: float = Field(300, ge=0, le=86_400, description="How far ahead a caller's clock may be.")
+    max_message_seconds: Seconds = Field(
+        86_400, le=31_536_000, description="Longest time from wsu:Created to wsu:Expires; senders usually take 600."
+    )
     replay_window_seconds: Seconds = Field(900, le=2_592_000, description="How long a MessageID counts as used.")
     replay_policy: ReplayPolicy = Field(
         ReplayPolicy.ANSWER, description="answer: mark the repeat in the audit; reject: fault 1000."
@@ -84,6 +87,11 @@ class ServiceSettings(Section):
     confirm_trace: bool = Field(
         True, description="Retrieve a traced number before getNHSNumber gives it out (ADR 0004)."
     )
+
+    def outlives_its_id(self) -> bool:
+        """Whether repeats are rejected, and one can come when its MessageID is forgotten and it is still in time."""
+        in_time = self.max_message_seconds + self.clock_skew_seconds
+        return self.replay_policy is ReplayPolicy.REJECT and in_time > self.replay_window_seconds
 
 
 class AuditSettings(Section):
@@ -289,6 +297,11 @@ class Settings(BaseSettings):
         found = []
         if not self.service.accepted_to:
             found.append("service.accepted_to is empty: any wsa:To is accepted")
+        if self.service.outlives_its_id():
+            found.append(
+                "service.replay_policy is reject, and a message can be in time for longer than its MessageID is "
+                "remembered: max_message_seconds and clock_skew_seconds together are above replay_window_seconds"
+            )
         if not self.service.confirm_trace:
             found.append("service.confirm_trace is off: a traced number is given out on one answer alone")
         if self.server.ops is not None and not is_loopback(self.server.ops):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from smsp_provider.domain.clients import REVIEW_NOTICE_DAYS, Client, FingerprintPin, Pin, PinState
+from smsp_provider.domain.clients import REVIEW_NOTICE_DAYS, Client, FingerprintPin, Pin, PinState, SignaturePolicy
 from smsp_provider.domain.organisations import ASIDDirectory
 
 __all__ = ["concerns", "end_of"]
@@ -34,6 +34,8 @@ def concerns(client: Client, at: datetime, shared: ASIDDirectory, ends: Mapping[
         yield f"authority to access was to be reviewed {-days} days ago: refused in live"
     elif days <= REVIEW_NOTICE_DAYS:
         yield f"authority to access is to be reviewed in {days} days"
+    if client.signatures is SignaturePolicy.IGNORE:
+        yield "signatures are ignored; in live they are verified all the same"
     yield from _concerns_of_pins(client, at, ends)
     without = [
         organisation.code

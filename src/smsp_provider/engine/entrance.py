@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from smsp_provider.domain.access import RegisteredClient
-from smsp_provider.domain.clients import SignaturePolicy
+from smsp_provider.domain.clients import Client, SignaturePolicy
 from smsp_provider.domain.faults import try_again
 from smsp_provider.engine.exchange import Peer
 from smsp_provider.engine.ports import ClientRegistry, RegistryUnavailable
@@ -32,6 +32,7 @@ class Entrance:
         self._over_tls: Final = _by_signatures(policy)
         self._plain: Final = _by_signatures(plain)
         self._signatures: Final = policy.signatures
+        self._clients_may_ignore: Final = policy.clients_may_ignore
 
     def identify(self, peer: Peer, message: SoapMessage, at: datetime) -> RegisteredClient | None:
         """The client behind a connection and its message at the moment ``at``; None without a registry.
@@ -66,7 +67,7 @@ class Entrance:
                 message,
                 at,
                 peer.common_name,
-                policies[registration.signatures or self._signatures],
+                policies[self._signatures_of(registration)],
                 known_names=registration.usernames | {registration.name},
                 signers=SignerCertificates.of(registration.pins, peer.certificate, at),
             )
@@ -76,6 +77,13 @@ class Entrance:
             signatures = SignaturePolicy.IGNORE
         own = SignerCertificates.of((), peer.certificate, at)
         return check_security(message, at, peer.common_name, policies[signatures], signers=own)
+
+    def _signatures_of(self, client: Client) -> SignaturePolicy:
+        """The client's own policy, or that of the settings; where no settings may ignore signatures, no client may."""
+        own = client.signatures or self._signatures
+        if client.signatures is SignaturePolicy.IGNORE and not self._clients_may_ignore:
+            own = SignaturePolicy.VERIFY_IF_PRESENT
+        return own
 
 
 def _by_signatures(policy: SecurityPolicy) -> Mapping[SignaturePolicy, SecurityPolicy]:

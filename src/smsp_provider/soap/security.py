@@ -47,13 +47,17 @@ class UsernamePolicy(Enum):
 class SecurityPolicy:
     """``clock_skew`` is how far ahead of us a sender's clock may run (allowed for Created, never for Expires).
 
-    ``allow_sha1`` accepts signatures with SHA-1 too: for test systems with old toolkits, never for live.
+    ``longest_life`` is how long after Created a message may expire. ``clients_may_ignore`` lets a client have
+    :attr:`SignaturePolicy.IGNORE` of its own, never in live. ``allow_sha1`` accepts signatures with SHA-1 too: for test
+    systems with old toolkits, never for live.
     """
 
     username: UsernamePolicy = UsernamePolicy.REQUIRE_MATCH
     clock_skew: timedelta = timedelta(seconds=300)
     signatures: SignaturePolicy = SignaturePolicy.VERIFY_IF_PRESENT
     allow_sha1: bool = False
+    longest_life: timedelta = timedelta(days=1)
+    clients_may_ignore: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ def check_security(
         _refuse("wsu:Created", "lies in the future", rule="WS-SEC-04")
     if expires < now:
         _refuse("wsu:Expires", "has passed", rule="WS-SEC-06")
+    if expires - created > policy.longest_life:
+        _refuse("wsu:Expires", "lies too long after wsu:Created", rule="WS-SEC-05")
     username = _username(security)
     if policy.username is UsernamePolicy.REQUIRE_MATCH and username != peer_common_name:
         _refuse("wsse:Username", "is not the common name of the client certificate", rule="WS-SEC-07")

@@ -39,6 +39,7 @@ def test_the_example_for_live_tells_of_nothing_that_is_not_for_live() -> None:
         ("service", "replay_policy", tuple(ReplayPolicy), "repeats"),
         ("service", "accepted_to", ((), ("https://smsp.example/",)), "addresses"),
         ("service", "confirm_trace", (True, False), "tracing"),
+        ("service", "max_message_seconds", (600.0, 86_400.0), "timestamps"),
         ("audit", "synchronous", ("FULL", "NORMAL"), "audit"),
         ("throttle", "rate_per_second", (10.0, 20.0), "queries to Spine"),
         ("throttle", "burst", (10, 20), "queries to Spine"),

@@ -269,6 +269,23 @@ def test_relaxations_that_live_allows_are_warned_of(tmp_path: Path) -> None:
     assert "service.confirm_trace" in warning
 
 
+@pytest.mark.rule("WS-ADR-01", "WS-SEC-05")
+@pytest.mark.parametrize(
+    ("values", "is_told"),
+    [
+        ('replay_policy = "reject"', True),
+        ('replay_policy = "reject"\nmax_message_seconds = 600', False),
+        ('replay_policy = "reject"\nmax_message_seconds = 601', True),
+        ('replay_policy = "reject"\nreplay_window_seconds = 86700', False),
+        ("max_message_seconds = 86400", False),
+    ],
+    ids=["as it comes", "as long as it is remembered", "a second longer", "remembered for longer", "answered"],
+)
+def test_a_message_that_outlives_the_memory_of_its_id_is_warned_of(tmp_path: Path, values: str, is_told: bool) -> None:
+    text = changed(LIVE, "[audit]", f'[service]\naccepted_to = ["https://provider.example/"]\n{values}\n[audit]')
+    assert any("replay_window_seconds" in warning for warning in load(tmp_path, text).warnings()) is is_told
+
+
 def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         load_settings(tmp_path / "missing.toml")
@@ -338,6 +355,7 @@ def test_an_audit_trail_needs_the_name_of_a_file(tmp_path: Path) -> None:
         ("server", "graceful_stop_seconds", 3600),
         ("service", "replay_window_seconds", 30 * 86_400),
         ("service", "clock_skew_seconds", 86_400),
+        ("service", "max_message_seconds", 365 * 86_400),
     ],
 )
 def test_durations_are_finite_and_bounded(

@@ -5,7 +5,7 @@ import pytest
 
 from client_samples import AT, NO_ASIDS, client_of, pin_of
 from smsp_provider.domain.client_concerns import concerns
-from smsp_provider.domain.clients import Authority, Client, NamePin, PinState
+from smsp_provider.domain.clients import Authority, Client, NamePin, PinState, SignaturePolicy
 from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 
@@ -40,6 +40,13 @@ def test_a_review_is_spoken_of_thirty_days_before(days: int, text: str | None) -
 
 def test_a_disabled_client_is_that_and_nothing_else() -> None:
     assert _told(replace(_review(-1), enabled=False, disabled_reason="left", pins=())) == ["disabled"]
+
+
+def test_a_client_whose_signatures_nobody_looks_at_is_spoken_of() -> None:
+    told = {policy: _told(client_of(signatures=policy)) for policy in (None, *SignaturePolicy)}
+    ignored = told.pop(SignaturePolicy.IGNORE)
+    assert ignored == ["signatures are ignored; in live they are verified all the same"]
+    assert not any(told.values())
 
 
 @pytest.mark.rule("WS-SEC-09")

@@ -108,6 +108,19 @@ def test_created_may_not_lie_after_expires() -> None:
     assert refusal(replace(VALID, created=later, expires=moment)) == "wsu:Created lies after wsu:Expires"
 
 
+@pytest.mark.rule("WS-SEC-05")
+def test_a_message_may_not_stay_in_time_for_longer_than_the_policy_says() -> None:
+    for policy in (POLICY, SecurityPolicy(longest_life=timedelta(minutes=10))):
+        at_most = NOW + policy.longest_life
+        assert (
+            facts_of(replace(VALID, created=instant(NOW), expires=instant(at_most)), policy=policy).expires == at_most
+        )
+        longer = replace(VALID, created=instant(NOW), expires=instant(at_most + timedelta(microseconds=1)))
+        assert refusal(longer, policy=policy) == "wsu:Expires lies too long after wsu:Created"
+    for_ever = replace(VALID, expires="9999-12-31T23:59:59Z")
+    assert refusal(for_ever) == "wsu:Expires lies too long after wsu:Created"
+
+
 @pytest.mark.rule("WS-SEC-04", "WS-SEC-05", "WS-DSC-04")
 @pytest.mark.parametrize(
     ("name", "change"),
