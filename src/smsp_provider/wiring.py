@@ -33,6 +33,7 @@ from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.client_registry import ClientStore
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
 from smsp_provider.storage.daily_notices import DailyNotices
+from smsp_provider.storage.deferred_probing import DeferredProbingWatch
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_probing import SharedProbingWatch
@@ -174,12 +175,12 @@ def _throttle_file(settings: Settings) -> Path:
     return settings.audit.database.with_name("throttle.table")
 
 
-def build_probing_watch(settings: Settings, clock: Clock, observer: Observer) -> SharedProbingWatch | None:
+def build_probing_watch(settings: Settings, clock: Clock, observer: Observer) -> DeferredProbingWatch | None:
     """The watch for guessing that the workers of this host keep together, or None; nothing is opened yet."""
     if not settings.probing.enabled:
         return None
     file = settings.audit.database.with_name("probing.table")
-    return SharedProbingWatch(file, probing_policy(settings.probing), clock, observer)
+    return DeferredProbingWatch(SharedProbingWatch(file, probing_policy(settings.probing), clock, observer))
 
 
 def build_counters(settings: Settings) -> SharedCounters:

@@ -5,6 +5,7 @@ are kept over restarts. What cannot be counted is not counted, and nothing else 
 """
 
 import os
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -46,13 +47,18 @@ class SharedProbingWatch:
 
     def note(self, answered: Answered) -> None:
         """See :meth:`smsp_provider.engine.probing.ProbingWatch.note`."""
+        self.note_all((answered,))
+
+    def note_all(self, batch: Sequence[Answered]) -> None:
+        """Count requests in their order, and alert where a pattern is complete. Never raises. Thread-safe."""
+        found: list[tuple[Answered, Finding]] = []
         try:
-            found = self._count(answered)
-        except Exception as failure:  # noqa: BLE001 - whatever it is: the request has its answer, and must get it
-            self._tell_of(failure, answered.exchange_id)
-            return
-        self._is_broken = False
-        for finding in found:
+            self._count(batch, found)
+        except Exception as failure:  # noqa: BLE001 - whatever it is: the requests have their answers
+            self._tell_of(type(failure).__name__, batch[0])
+        else:
+            self._is_broken = False
+        for answered, finding in found:
             self._observer.notify(
                 Alert(
                     AlertKind.PROBING,
@@ -63,22 +69,29 @@ class SharedProbingWatch:
                 )
             )
 
-    def _count(self, answered: Answered) -> list[Finding]:
+    def tell_lost(self, answered: Answered) -> None:
+        """Tell that requests are not counted since too many wait, as often as of a table that cannot be used."""
+        self._tell_of("more wait to be counted than may", answered)
+
+    def _count(self, batch: Sequence[Answered], found: list[tuple[Answered, Finding]]) -> None:
         now = int(self._clock.now().timestamp())
-        request = answered.request
         with self._region.locked() as view:
             tracer = self._tracer
             if view[KEY] != tracer.key or tracer.key == _NO_KEY:
                 tracer = self._tracer = Tracer(_key_in(view))
-            if isinstance(request, ByNumber):
-                return self._detector.count_number(view, tracer.number(answered, request), now)
-            return self._detector.count_search(view, tracer.search(answered, request), now)
+            for answered in batch:
+                request = answered.request
+                if isinstance(request, ByNumber):
+                    findings = self._detector.count_number(view, tracer.number(answered, request), now)
+                else:
+                    findings = self._detector.count_search(view, tracer.search(answered, request), now)
+                found += [(answered, finding) for finding in findings]
 
-    def _tell_of(self, failure: Exception, exchange_id: str) -> None:
+    def _tell_of(self, reason: str, answered: Answered) -> None:
         now = self._clock.monotonic()
         if not self._is_broken and now - self._told_at >= self._quiet:
             self._is_broken, self._told_at = True, now
-            self._observer.notify(Alert(AlertKind.PROBING_WATCH_UNAVAILABLE, exchange_id, type(failure).__name__))
+            self._observer.notify(Alert(AlertKind.PROBING_WATCH_UNAVAILABLE, answered.exchange_id, reason))
 
 
 def _key_in(view: memoryview) -> bytes:

@@ -101,11 +101,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """What surrounds the workers. ``on_worker_exit`` runs in the master whenever a worker has ended, however."""
+    """What surrounds the workers. ``on_worker_exit`` runs in the master whenever a worker has ended, however.
+
+    ``at_worker_end`` runs in a worker that ends by itself, after its last request.
+    """
 
     observer: LogObserver
     log_level: LogLevel
     on_worker_exit: Callable[[], object]
+    at_worker_end: Callable[[], object] = lambda: None
 
 
 def run(make_app: Callable[[], WSGIApplication], listener: Listener, supervision: Supervision) -> NoReturn:
@@ -167,6 +171,7 @@ def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
         "forwarder_headers": "",
         "secure_scheme_headers": {},
         "post_worker_init": lambda _worker: settle(),
+        "worker_exit": lambda _arbiter, _worker: supervision.at_worker_end(),
         "child_exit": _after_worker(supervision),
     }
     if listener.tls is not None:
