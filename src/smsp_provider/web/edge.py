@@ -20,7 +20,7 @@ from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 from smsp_provider.itk.services import ServicePaths
 from smsp_provider.soap.envelope import is_soap_12
 from smsp_provider.soap.fault import build_fault
-from smsp_provider.web.peer import is_secure, peer_of
+from smsp_provider.web.peer import check_certificate, is_secure, peer_of
 from smsp_provider.web.tls import BoundedSocket
 
 __all__ = ["Documents", "Edge", "EdgePolicy", "Environ", "StartResponse", "WSGIApplication"]
@@ -152,13 +152,14 @@ class Edge(Generic[R]):
         peer: Peer | None = None
         try:
             peer = peer_of(environ)
+            check_certificate(peer)
             body = self._body(environ)
             _check_media_type(content_type, body)
             if is_ending and self.draining():
                 raise _stopping()
         except ToolkitFault as fault:
             refusal = fault
-        peer = peer or Peer("", over_tls=is_secure(environ))
+        peer = peer or Peer(str(environ.get("REMOTE_ADDR") or ""), over_tls=is_secure(environ))
         exchange = InboundExchange(
             body,
             path,

@@ -5,6 +5,7 @@ proxy, of the headers that nginx sets, which are believed on the unix socket alo
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from ssl import SSLSocket
 
@@ -12,28 +13,47 @@ from cryptography import x509
 
 from smsp_provider.certificates.identity import certificate_of
 from smsp_provider.certificates.judging import Purpose, objections
-from smsp_provider.domain.clients import PeerCertificate
-from smsp_provider.domain.faults import access_denied
+from smsp_provider.domain.faults import ToolkitFault, access_denied
 from smsp_provider.engine.exchange import Peer
 from smsp_provider.web.proxy import forwarded_address, forwarded_certificate, is_behind_proxy
 
-__all__ = ["is_secure", "peer_of"]
+__all__ = ["check_certificate", "is_secure", "peer_of"]
 
 
 def peer_of(environ: Mapping[str, object]) -> Peer:
     """The peer of a WSGI request; ``gunicorn.socket`` is its connection.
 
     Raises:
-        ToolkitFault: 3000, its certificate is missing, unreadable, too weak or not for clients; or what nginx says of
-            the caller is not what our nginx would say.
+        ToolkitFault: 3000, its certificate is missing or unreadable; or what nginx says of the caller is not what our
+            nginx would say.
     """
     connection = environ.get("gunicorn.socket")
     if is_behind_proxy(connection):
-        return Peer(forwarded_address(environ), over_tls=True, certificate=_accepted(forwarded_certificate(environ)))
+        return _over_tls(forwarded_address(environ), forwarded_certificate(environ))
     address = str(environ.get("REMOTE_ADDR") or "")
     if not isinstance(connection, SSLSocket):
         return Peer(address)
-    return Peer(address, over_tls=True, certificate=_accepted(connection.getpeercert(True) or b""))
+    return _over_tls(address, connection.getpeercert(True) or b"")
+
+
+def check_certificate(peer: Peer) -> None:
+    """Check what the handshake did not, or not lately: a kept connection outlives the certificate that it began with.
+
+    Which authorities are trusted and the revocation lists were the handshake's to decide.
+
+    Raises:
+        ToolkitFault: 3000, the certificate is too weak, not for clients, or out of its dates by now.
+    """
+    if peer.certificate is None:
+        return
+    found, begins, ends = _judged(peer.certificate.der)
+    now = datetime.now(UTC)
+    if now > ends:
+        found = (*found, "it has expired")
+    elif now < begins:
+        found = (*found, "it is not valid yet")
+    if found:
+        raise _not_accepted(", ".join(found))
 
 
 def is_secure(environ: Mapping[str, object]) -> bool:
@@ -42,20 +62,20 @@ def is_secure(environ: Mapping[str, object]) -> bool:
     return isinstance(connection, SSLSocket) or is_behind_proxy(connection)
 
 
-def _accepted(der: bytes) -> PeerCertificate:
-    certificate, objection = _judged(der)
-    if certificate is None or objection:
-        raise access_denied(f"the client certificate is not accepted: {objection}", rule="WS-SEC-01")
-    return certificate
+def _over_tls(address: str, der: bytes) -> Peer:
+    certificate = certificate_of(der)
+    if certificate is None:
+        raise _not_accepted("it cannot be read")
+    return Peer(address, over_tls=True, certificate=certificate)
+
+
+def _not_accepted(why: str) -> ToolkitFault:
+    return access_denied(f"the client certificate is not accepted: {why}", rule="WS-SEC-01")
 
 
 @lru_cache(maxsize=256)
-def _judged(der: bytes) -> tuple[PeerCertificate | None, str]:
-    """The certificate and what is wrong with it; registered clients are few, so each is looked at once.
-
-    Which authorities are trusted, the dates and the revocation lists were the handshake's to decide.
-    """
-    certificate = certificate_of(der)
-    if certificate is None:
-        return None, "it cannot be read"
-    return certificate, ", ".join(objections(x509.load_der_x509_certificate(der), Purpose.CLIENT))
+def _judged(der: bytes) -> tuple[tuple[str, ...], datetime, datetime]:
+    """What is wrong with a certificate, and its dates; registered clients are few, so each is looked at once."""
+    certificate = x509.load_der_x509_certificate(der)
+    dates = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return (objections(certificate, Purpose.CLIENT), *dates)

@@ -1,5 +1,7 @@
 """What is believed of the headers that nginx sets: one certificate, one address, on a unix socket alone."""
 
+import hashlib
+import io
 import socket
 import ssl
 from collections.abc import Iterator
@@ -10,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certificate_zoo import Zoo, make_zoo
+from edge_endpoint import EventList, ReadingEndpoint
 from smsp_provider.domain.faults import ErrorCode, ToolkitFault
-from smsp_provider.web.peer import is_secure, peer_of
+from smsp_provider.web.edge import Documents, Edge
+from smsp_provider.web.peer import check_certificate, is_secure, peer_of
 from smsp_provider.web.proxy import forwarded_address, forwarded_certificate, is_behind_proxy
 
 
@@ -59,8 +63,41 @@ def test_on_any_other_connection_the_headers_are_not_looked_at(zoo: Zoo) -> None
 def test_a_certificate_that_nginx_let_pass_is_judged_all_the_same(zoo: Zoo, unix: socket.socket, name: str) -> None:
     for _ in range(2):
         with pytest.raises(ToolkitFault, match="the client certificate is not accepted") as refused:
-            peer_of({**headers(zoo, name), "gunicorn.socket": unix})
+            check_certificate(peer_of({**headers(zoo, name), "gunicorn.socket": unix}))
         assert refused.value.error_code is ErrorCode.ACCESS_DENIED
+
+
+@pytest.mark.rule("WS-SEC-01")
+@pytest.mark.parametrize(("name", "why"), [("expired", "it has expired"), ("not valid yet", "it is not valid yet")])
+def test_a_connection_that_outlives_its_certificate_is_refused(
+    zoo: Zoo, unix: socket.socket, name: str, why: str
+) -> None:
+    """nginx and TLS look at the dates when a connection begins."""
+    with pytest.raises(ToolkitFault, match=why) as refused:
+        check_certificate(peer_of({**headers(zoo, name), "gunicorn.socket": unix}))
+    assert refused.value.error_code is ErrorCode.ACCESS_DENIED
+    check_certificate(peer_of({**headers(zoo), "gunicorn.socket": unix}))
+
+
+@pytest.mark.rule("SMSP-AUDIT-004", "WS-SEC-01")
+def test_who_is_refused_for_a_certificate_is_known_to_the_audit(zoo: Zoo, unix: socket.socket) -> None:
+    endpoint, events = ReadingEndpoint(), EventList()
+    edge = Edge(endpoint, Documents(lambda _: b"", lambda _name, _url: None), events, lambda: True)
+    environ = {
+        **headers(zoo, "RSA 1024"),
+        "gunicorn.socket": unix,
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/smsp/pds",
+        "CONTENT_TYPE": "text/xml",
+        "wsgi.input": io.BytesIO(),
+    }
+    edge.respond(environ, lambda _status, _headers: None, lambda _: pytest.fail("the engine got it"))
+    ((exchange, error),) = endpoint.refused
+    assert "its key is too weak" in str(error)
+    assert (exchange.peer.address, exchange.peer.common_name) == ("192.0.2.1", "client")
+    assert exchange.peer.certificate is not None
+    der = ssl.PEM_cert_to_DER_cert(zoo.bad["RSA 1024"].certificate.read_text())
+    assert exchange.peer.certificate.fingerprint == hashlib.sha256(der).hexdigest()
 
 
 @pytest.mark.rule("WS-SEC-07")
