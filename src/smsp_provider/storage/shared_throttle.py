@@ -97,7 +97,7 @@ class SharedThrottle:
 
     def admit_inquiry(self, turn: Turn) -> "_Leave":
         """See :meth:`smsp_provider.engine.admission.Admission.admit_inquiry`."""
-        return _Leave(self, turn, self._clock)
+        return _Leave(self, turn)
 
     def admit_repeat(self, deadline: Deadline) -> bool:
         """See :meth:`smsp_provider.engine.admission.Admission.admit_repeat`."""
@@ -178,40 +178,42 @@ class SharedThrottle:
 
     def leave_request(self, client: int) -> None:
         """Count a request off."""
-        self._give_back(lambda table: table.hold(client, self._process, -1))
+        self._give_back(partial(self._hold_no_more, client))
 
-    def take_turn(self, turn: Turn, *, has_place: bool) -> None:
-        """Wait for a turn at Spine, and for a place unless the request has one.
+    def take_turn(self, turn: Turn, *, has_place: bool) -> float:
+        """Wait for a turn at Spine, and for a place unless the request has one; the moment it came.
 
         Raises:
             Busy: there is none in time.
             NotSent: the breaker is open.
         """
-        parked = None
         try:
             with self._table as table:
                 head, now = table.head(), self._clock.monotonic()
                 if head.waiting or head.in_flight >= self._policy.max_in_flight:
                     self._look_after(table, now)
                     head = table.head()
-                client = 0 if has_place else self._row_of(table, turn.client)
-                applicant = Applicant(self._process, client, turn.attended, has_place, turn.deadline.at)
+                applicant = Applicant(self._process, turn.attended, has_place, turn.deadline.at)
+                ticket = None
                 try:
-                    ticket = self._turns.apply(table, head, applicant, now)
+                    if not self._turns.take_at_once(table, head, applicant, now):
+                        client = 0 if has_place else self._row_of(table, turn.client)
+                        ticket = self._turns.queue(table, head, applicant, client, now)
                 except Refused as refused:
                     table.count_refusal(refused.why)
                     raise
                 finally:
                     table.put_head(head)
-                if ticket is not None:
-                    parked = self._parking.park(ticket)
-                    self._decide(table, now)
-            if parked is not None:
-                self._parking.wait(parked, self._look, self._abandon)
+                if ticket is None:
+                    return now
+                parked = self._parking.park(ticket)
+                self._decide(table, now)
+            self._parking.wait(parked, self._look, self._abandon)
         except Refused as refused:
             if refused.why is Refusal.BREAKER:
                 raise NotSent(refused.reason) from None
             raise
+        return self._clock.monotonic()
 
     def leave_place(self, since: float) -> None:
         """Give back the place of a request that it took at ``since``."""
@@ -222,7 +224,7 @@ class SharedThrottle:
         failed, ended = speaks_against_spine(failure), self._clock.monotonic()
         is_unfair = ended >= turn.deadline.at and ended - began < self._policy.fair_seconds
         if failed is not None and not (failed and is_unfair):
-            self._owed.append(lambda table: self._turns.tell(table, began, ended, failed=failed))
+            self._owed.append(partial(self._turns.tell, began=began, ended=ended, failed=failed))
 
     def _look(self) -> None:
         """What a waiting process does at the table every few milliseconds."""
@@ -262,9 +264,16 @@ class SharedThrottle:
 
     def _give_back(self, debt: _Debt) -> None:
         self._owed.append(debt)
-        with suppress(Busy), self._table as table:
-            if self._parking or table.anybody_waits():
-                self._decide(table, self._clock.monotonic())
+        try:
+            with self._table as table:
+                if self._parking or table.anybody_waits():
+                    self._decide(table, self._clock.monotonic())
+        except Busy:
+            # It stays owed.
+            return
+
+    def _hold_no_more(self, client: int, table: ThrottleTable) -> None:
+        table.hold(client, self._process, -1)
 
     def _place_free(self, since: float, table: ThrottleTable) -> None:
         head = table.head()
@@ -333,10 +342,10 @@ class _RequestUnderWay:
 class _Leave:
     """The time in which a request asks Spine."""
 
-    __slots__ = ("_clock", "_held_since", "_throttle", "_turn")
+    __slots__ = ("_held_since", "_throttle", "_turn")
 
-    def __init__(self, throttle: SharedThrottle, turn: Turn, clock: Clock) -> None:
-        self._throttle, self._turn, self._clock = throttle, turn, clock
+    def __init__(self, throttle: SharedThrottle, turn: Turn) -> None:
+        self._throttle, self._turn = throttle, turn
         self._held_since: float | None = None
 
     def __enter__(self) -> Self:
@@ -352,11 +361,10 @@ class _Leave:
 
     def begin(self) -> float:
         """Take a turn; the moment it came."""
-        self._throttle.take_turn(self._turn, has_place=self._held_since is not None)
-        now = self._clock.monotonic()
+        came = self._throttle.take_turn(self._turn, has_place=self._held_since is not None)
         if self._held_since is None:
-            self._held_since = now
-        return now
+            self._held_since = came
+        return came
 
     def end(self, began: float, failure: BaseException | None) -> None:
         """Let the breaker know how a query ended."""

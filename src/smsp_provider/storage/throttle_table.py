@@ -31,6 +31,7 @@ TICKETS: Final = 1024
 _HEAD: Final = Struct("<8d4q")
 _BREAKER: Final = Struct("<q2d4qd2q")
 _PROCESS: Final = Struct("<4Q")
+_PLACES: Final = Struct("<2Q")
 _CLIENT: Final = Struct("<64s6d4q")
 _CLIENT_IN_FLIGHT_AT: Final = 64 + 6 * 8 + 8
 _TICKET: Final = Struct("<??HHxxdqdd")
@@ -87,6 +88,11 @@ class ThrottleTable:
             head.arrivals,
         )
 
+    def breaker_phase(self) -> int:
+        """The phase of the breaker alone."""
+        (phase,) = _NUMBER.unpack_from(self._view, _BREAKER_AT)
+        return int(phase)
+
     def breaker(self) -> BreakerState:
         """The state of the breaker."""
         return BreakerState(*_BREAKER.unpack_from(self._view, _BREAKER_AT))
@@ -114,15 +120,14 @@ class ThrottleTable:
 
     def places(self, process: int) -> tuple[int, int]:
         """How many requests of a process have a place at Spine, and how many wait for one."""
-        _, _, in_flight, waiting = self._process(process)
+        in_flight, waiting = _PLACES.unpack_from(self._view, _places_at(process))
         return in_flight, waiting
 
     def add_places(self, process: int, in_flight: int, waiting: int) -> None:
         """Count places and waiting requests of a process up or down."""
-        pid, started, had, waited = self._process(process)
-        _PROCESS.pack_into(
-            self._view, _process_at(process), pid, started, max(0, had + in_flight), max(0, waited + waiting)
-        )
+        at = _places_at(process)
+        had, waited = _PLACES.unpack_from(self._view, at)
+        _PLACES.pack_into(self._view, at, max(0, had + in_flight), max(0, waited + waiting))
 
     def take_back(self) -> int:
         """Take back what processes held that are no more; how many those were."""
@@ -304,6 +309,10 @@ class ThrottleTable:
 
 def _process_at(process: int) -> int:
     return _PROCESSES_AT + process * _PROCESS.size
+
+
+def _places_at(process: int) -> int:
+    return _process_at(process) + MARK.size
 
 
 def _client_at(client: int) -> int:

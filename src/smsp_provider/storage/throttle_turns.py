@@ -15,7 +15,7 @@ from smsp_provider.engine.admission import Busy
 from smsp_provider.engine.admission_queue import SHARE, Waiting, next_turn, one_to_refuse, tag_after
 from smsp_provider.engine.admission_rate import Pace
 from smsp_provider.engine.admission_use import ClientUse, ThrottleUse, Waits
-from smsp_provider.engine.breaker import Breaker, BreakerPolicy, BreakerState, Phase
+from smsp_provider.engine.breaker import Breaker, BreakerPolicy, Phase
 from smsp_provider.storage.throttle_rows import WAIT_BOUNDS, ClientRow, Head, Refusal, State
 from smsp_provider.storage.throttle_table import ThrottleTable
 
@@ -30,6 +30,7 @@ _PATIENCE_OF_PEOPLE: Final = 0.5
 """Attended requests wait for this part of the longest wait only: people would rather be told than wait, and when more
 of them come than Spine may be asked for, they still wait less than batches do."""
 _LONGEST_RETRY_AFTER: Final = 60
+_CLOSED: Final = int(Phase.CLOSED)
 _TEXTS: Final = {
     Refusal.CLIENT_RATE: "the client has used up its rate",
     Refusal.CLIENT_CONCURRENCY: "the client has as many requests under way as it may",
@@ -69,13 +70,12 @@ class ThrottlePolicy:
 
 
 class Applicant(NamedTuple):
-    """Who wants a turn: the rows of its process and of its client, and whether it has its place already.
+    """Who wants a turn: the row of its process, and whether it has its place already.
 
     ``until`` is when the answer would be of no use any more.
     """
 
     process: int
-    client: int
     attended: bool
     has_place: bool
     until: float
@@ -88,14 +88,13 @@ class Turns:
         self.policy: Final = policy
         self._breaker: Final = Breaker(policy.breaker)
 
-    def apply(self, table: ThrottleTable, head: Head, applicant: Applicant, now: float) -> int | None:
-        """Give a turn at once (None), or a ticket to wait with.
+    def take_at_once(self, table: ThrottleTable, head: Head, applicant: Applicant, now: float) -> bool:
+        """Take a turn there and then; False: the applicant has to :meth:`queue`.
 
         Raises:
             Refused: neither, and why.
         """
-        state = table.breaker()
-        if self._breaker.is_open(state, now):
+        if self._is_open(table, now):
             raise Refused(Refusal.BREAKER)
         if not applicant.has_place:
             if applicant.until <= now:
@@ -103,18 +102,45 @@ class Turns:
             in_flight, waiting = table.places(applicant.process)
             if in_flight + waiting >= self.policy.process_limit:
                 raise Refused(Refusal.THREADS)
-        if head.waiting == 0 and self._has_turn(head, now, has_place=applicant.has_place):
-            self._grant(table, head, state, applicant.process, now, has_place=applicant.has_place)
-            table.count_wait(0.0, attended=applicant.attended)
-            return None
-        return self._queue(table, head, applicant, now)
+        if head.waiting or not self._has_turn(head, now, has_place=applicant.has_place):
+            return False
+        self._grant(table, head, applicant.process, now, has_place=applicant.has_place)
+        table.count_wait(0.0, attended=applicant.attended)
+        return True
+
+    def queue(self, table: ThrottleTable, head: Head, applicant: Applicant, client: int, now: float) -> int:
+        """A ticket to wait with, for who found no turn; ``client`` is the row of its client.
+
+        Raises:
+            Refused: there is nothing to wait for, or too many wait.
+        """
+        retry_after = self._retry_after(head, now)
+        if not applicant.has_place and self._is_stalled(head, now):
+            raise Refused(Refusal.STALLED, retry_after)
+        until = min(now + self._longest_wait(attended=applicant.attended), applicant.until)
+        tag = 0.0 if applicant.has_place else self._take_tag(table, head, client, attended=applicant.attended)
+        head.arrivals += 1
+        one = Waiting(-1, applicant.attended, applicant.has_place, tag, head.arrivals)
+        if not applicant.has_place:
+            out = self._one_too_many(table, head, one, now)
+            if out is not None:
+                self._give_tag_back(table, out, client if out is one else table.ticket(out.ticket).client)
+                if out is one:
+                    raise Refused(Refusal.QUEUE, retry_after)
+                self.refuse(table, head, out.ticket, Refusal.QUEUE)
+        ticket = table.issue(one, applicant.process, client, now, until)
+        if ticket is None:
+            raise Refused(Refusal.QUEUE, retry_after)
+        head.waiting += 1
+        table.add_places(applicant.process, 0, 1)
+        return ticket
 
     def give(self, table: ThrottleTable, head: Head, now: float) -> None:
         """Decide about all that wait, as far as it can be decided now."""
         if head.waiting == 0:
             return
         waiting = self._without_hopeless(table, head, now)
-        while waiting and not self._breaker.is_open(table.breaker(), now):
+        while waiting and not self._is_open(table, now):
             has_room = head.in_flight < self.policy.max_in_flight
             turn = next_turn((one for one in waiting if has_room or one.follow_up), head.passed_over)
             if turn is None or not self._has_turn(head, now, has_place=turn.follow_up):
@@ -167,9 +193,10 @@ class Turns:
             pace is None or pace.may_pass(head.mark, now)
         )
 
-    def _grant(
-        self, table: ThrottleTable, head: Head, state: BreakerState, process: int, now: float, *, has_place: bool
-    ) -> None:
+    def _is_open(self, table: ThrottleTable, now: float) -> bool:
+        return table.breaker_phase() != _CLOSED and self._breaker.is_open(table.breaker(), now)
+
+    def _grant(self, table: ThrottleTable, head: Head, process: int, now: float, *, has_place: bool) -> None:
         if self.policy.pace is not None:
             head.mark = self.policy.pace.taken(head.mark, now)
         if not has_place:
@@ -177,31 +204,8 @@ class Turns:
                 head.busy_since = now
             head.in_flight += 1
             table.add_places(process, 1, 0)
-        passed = self._breaker.passed(state, now)
-        if passed is not state:
-            table.put_breaker(passed)
-
-    def _queue(self, table: ThrottleTable, head: Head, applicant: Applicant, now: float) -> int:
-        retry_after = self._retry_after(head, now)
-        if not applicant.has_place and self._is_stalled(head, now):
-            raise Refused(Refusal.STALLED, retry_after)
-        until = min(now + self._longest_wait(attended=applicant.attended), applicant.until)
-        tag = 0.0 if applicant.has_place else self._take_tag(table, head, applicant)
-        head.arrivals += 1
-        one = Waiting(-1, applicant.attended, applicant.has_place, tag, head.arrivals)
-        if not applicant.has_place:
-            out = self._one_too_many(table, head, one, now)
-            if out is not None:
-                self._give_tag_back(table, out, applicant.client if out is one else table.ticket(out.ticket).client)
-                if out is one:
-                    raise Refused(Refusal.QUEUE, retry_after)
-                self.refuse(table, head, out.ticket, Refusal.QUEUE)
-        ticket = table.issue(one, applicant.process, applicant.client, now, until)
-        if ticket is None:
-            raise Refused(Refusal.QUEUE, retry_after)
-        head.waiting += 1
-        table.add_places(applicant.process, 0, 1)
-        return ticket
+        if table.breaker_phase() != _CLOSED:
+            table.put_breaker(self._breaker.passed(table.breaker(), now))
 
     def _one_too_many(self, table: ThrottleTable, head: Head, one: Waiting, now: float) -> Waiting | None:
         """Who has to go so that all that wait can have their turn in time; None where all can."""
@@ -220,15 +224,15 @@ class Turns:
         return self.policy.max_wait * (_PATIENCE_OF_PEOPLE if attended else 1.0)
 
     @staticmethod
-    def _take_tag(table: ThrottleTable, head: Head, applicant: Applicant) -> float:
-        row = table.client(applicant.client)
-        if applicant.attended:
+    def _take_tag(table: ThrottleTable, head: Head, client: int, *, attended: bool) -> float:
+        row = table.client(client)
+        if attended:
             tag = tag_after(head.attended_now, row.attended_finish)
             row.attended_finish = tag + 1
         else:
             tag = tag_after(head.unattended_now, row.unattended_finish)
             row.unattended_finish = tag + 1
-        table.put_client(applicant.client, row)
+        table.put_client(client, row)
         return tag
 
     @staticmethod
@@ -274,7 +278,7 @@ class Turns:
     def _serve(self, table: ThrottleTable, head: Head, one: Waiting, now: float, *, unattended_wait: bool) -> None:
         ticket = table.ticket(one.ticket)
         self._decide(table, head, one.ticket, State.GRANTED)
-        self._grant(table, head, table.breaker(), ticket.process, now, has_place=one.follow_up)
+        self._grant(table, head, ticket.process, now, has_place=one.follow_up)
         table.count_wait(now - ticket.since, attended=one.attended)
         if one.follow_up:
             return

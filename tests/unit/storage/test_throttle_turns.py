@@ -42,16 +42,15 @@ class Host:
         head = self.table.head()
         row = self.table.find_client(client.encode().ljust(64, b"\0"), make=True)
         assert row is not None
-        applicant = Applicant(self.process, row, attended, has_place=False, until=self.now + 60)
+        applicant = Applicant(self.process, attended, has_place=False, until=self.now + 60)
         try:
-            ticket = self.rules.apply(self.table, head, applicant, self.now)
+            if self.rules.take_at_once(self.table, head, applicant, self.now):
+                self._has_turn(self.now, attended=attended)
+            else:
+                ticket = self.rules.queue(self.table, head, applicant, row, self.now)
+                self.waiting[ticket] = (self.now, attended)
         except Refused as refused:
             self.told_to_wait.append(refused.retry_after or 0)
-            ticket = -1
-        if ticket is None:
-            self._has_turn(self.now, attended=attended)
-        elif ticket >= 0:
-            self.waiting[ticket] = (self.now, attended)
         self.table.put_head(head)
         self.look()
 
