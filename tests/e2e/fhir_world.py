@@ -90,13 +90,14 @@ def provider_over_fhir(
     throttle: Mapping[str, Any] | None = None,
     breaker: Mapping[str, Any] | None = None,
     fhir: Mapping[str, Any] | None = None,
+    asids: Mapping[str, str] | None = None,
 ) -> ProviderUnderTest:
     """A provider in this process that asks PDS FHIR as ``reach`` says."""
     settings = Settings(
         environment=Environment.TEST,
         server=Server(http="127.0.0.1:0"),
         upstream=UpstreamSettings(kind=Upstream.PDS_FHIR),
-        spine=SpineSettings(default_asid="200000000205"),
+        spine=SpineSettings(default_asid="200000000205", ods_to_asid=dict(asids or {})),
         pds_fhir=FHIRSettings(**{**reach, **(fhir or {})}),
         audit=AuditSettings(database=folder / "audit" / "audit.db", synchronous="NORMAL"),
         limits=Limits(**(limits or {})),

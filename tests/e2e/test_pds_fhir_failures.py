@@ -11,6 +11,7 @@ import pytest
 
 from e2e.fhir_world import FHIRWorld, make_fhir_world
 from e2e.lies import ASKED, NEIGHBOUR, SHAPES, STRANGER, Shape
+from smsp_provider.domain.identifiers import OID, ODSCode
 from smsp_provider.simulator.faults import Fault, FaultKind
 from smsp_provider.simulator.fhir import READ, SEARCH, TOKEN
 
@@ -178,6 +179,32 @@ def test_the_breaker_opens_while_the_api_is_down_and_closes_when_it_is_well(tmp_
         world.calm()
         codes = [world.ask(VERIFY.service, VERIFY.fields(ASKED)).said for _ in range(20)]
         assert codes[-3:] == ["SMSP-0000"] * 3
+
+
+ASIDS = {"A1001": "200000000115", "B2002": "200000000222", "C3003": "200000000222"}
+
+
+@pytest.mark.rule("SMSP-IG-003")
+@pytest.mark.parametrize(
+    ("asid", "organisation", "said"),
+    [("200000000115", "A1001", "SMSP-0000"), ("200000000222", None, "SMSP-9999")],
+    ids=["of one organisation", "of two organisations"],
+)
+def test_an_asid_alone_is_enough_where_one_organisation_has_it(
+    tmp_path: Path, asid: str, organisation: str | None, said: str
+) -> None:
+    heard: list[str] = []
+    with make_fhir_world(tmp_path, ASKED, asids=ASIDS) as world:
+        world.spine.fhir.heard = lambda request: heard.append(
+            request.headers.get("nhsd-end-user-organisation-ods", "token")
+        )
+        answer = world.ask(VERIFY.service, VERIFY.fields(ASKED), audit_ids=((OID.ASID, asid),))
+        assert answer.said == said
+        intent = world.intent_of(world.ending_of(answer))
+        assert intent is not None
+        assert intent.request.ods_code == (None if organisation is None else ODSCode(organisation))
+        assert intent.asid.value == asid
+    assert heard == ([] if organisation is None else ["token", organisation])
 
 
 SMARTCARD = (

@@ -59,7 +59,8 @@ class RequestFacts(Masked):
     ``address`` is the network address of the peer, ``common_name`` and ``certificate`` are the CN and the SHA-256 of
     its TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and ``tracking_id`` are
     as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's. ``audit_ids`` are all
-    ids of the audit identity, known kinds or not. ``signed`` tells that a signature was there, ``signer`` is the
+    ids of the audit identity, known kinds or not. ``ods_code`` is the organisation that they name, by its code or by an
+    ASID that is its alone. ``signed`` tells that a signature was there, ``signer`` is the
     SHA-256 of the certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen
     before, ``decoded`` of a payload in base64 or gzip.
     """

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from smsp_provider.domain.audit_identity import Caller
 from smsp_provider.domain.clients import Client, FingerprintPin, PeerCertificate, Pin
 from smsp_provider.domain.faults import access_denied
-from smsp_provider.domain.identifiers import ASID
+from smsp_provider.domain.identifiers import ASID, ODSCode
 from smsp_provider.domain.organisations import ASIDDirectory
 from smsp_provider.domain.service import Service
 
@@ -51,6 +51,10 @@ class RegisteredClient:
                 "The calling system is not registered for the access method of auditIdentity", rule=_RULE
             )
         return self.directory.asid_for(caller)
+
+    def organisation_of(self, caller: Caller) -> ODSCode | None:
+        """As the directory of the client's own organisations tells it: nobody else's code can come of it."""
+        return self.directory.organisation_of(caller)
 
 
 class ClientBook:

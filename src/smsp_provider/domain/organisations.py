@@ -1,4 +1,4 @@
-"""Which ASID a query to Spine carries: that of the initiating organisation (SMSP-IG-003)."""
+"""As whom a query goes to PDS: the ASID of the initiating organisation (SMSP-IG-003), and its ODS code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,3 +35,10 @@ class ASIDDirectory:
         if asid is None:
             raise access_denied("the organisation in auditIdentity is not registered here", rule="SMSP-IG-003")
         return asid
+
+    def organisation_of(self, caller: Caller) -> ODSCode | None:
+        """The organisation that a caller names, or the only one here that has the ASID it names; None for any other."""
+        if caller.ods_code is not None:
+            return caller.ods_code
+        holders = [code for code, asid in self.by_ods_code.items() if asid == caller.named_asid]
+        return holders[0] if len(holders) == 1 else None

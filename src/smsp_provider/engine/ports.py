@@ -63,7 +63,7 @@ class SpineSender:
     """In whose name a query goes to Spine (SMSP-IG-003).
 
     ``asid`` is the organisation's, ``author`` the person where there is one, ``ods_code`` the organisation where the
-    request names it by its code.
+    request names it by its code, or by an ASID that no other organisation has.
     """
 
     asid: ASID

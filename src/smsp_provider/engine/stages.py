@@ -6,7 +6,7 @@ learned or raises; what was learned before a stage raised travels with the excep
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from smsp_provider.audit.events import RequestFacts
@@ -178,12 +178,13 @@ def _understand(
     fields = read_request(received.service, learnt.distribution.require_payload(), schemas)
     learnt.request = check_fields(received.service, fields, today)
     caller = learnt.distribution.require_caller()
-    asid = (policy.organisations if client is None else client).asid_for(caller)
+    directory = policy.organisations if client is None else client
+    sender = SpineSender(directory.asid_for(caller), caller.author, directory.organisation_of(caller))
     priority = PriorityClass.NORMAL if client is None else client.client.priority
     return Understood(
-        learnt.facts(),
+        replace(learnt.facts(), ods_code=sender.ods_code),
         learnt.request,
-        SpineSender(asid, caller.author, caller.ods_code),
+        sender,
         ANYBODY if client is None else client.client.name,
         is_attended(caller.method, priority),
     )

@@ -177,6 +177,18 @@ def test_the_default_asid_serves_the_clients_own_organisations_only() -> None:
     assert client.asid_for(caller(B)) == OTHER
 
 
+@pytest.mark.rule("SMSP-IG-003")
+def test_the_organisation_of_an_asid_is_one_of_the_clients_own() -> None:
+    shared = ASIDDirectory({B: SHARED, FOREIGN: OTHER})
+    client = registered(shared, organisations={A: OWN, B: None})
+    assert client.organisation_of(caller(None, named=OWN)) == A
+    assert client.organisation_of(caller(None, named=SHARED)) == B
+    assert client.organisation_of(caller(None, named=OTHER)) is None
+    both = registered(shared, organisations={A: SHARED, B: None})
+    assert both.organisation_of(caller(None, named=SHARED)) is None
+    assert both.organisation_of(caller(B, named=SHARED)) == B
+
+
 @pytest.mark.rule("WS-SEC-08")
 def test_authority_counts_to_the_end_of_the_day_of_its_review_and_in_live_only() -> None:
     authority = Authority("reference", "basis", "use", AT.date())

@@ -54,6 +54,17 @@ def test_only_an_asid_identifies_the_organisation_that_has_it() -> None:
     assert ASIDDirectory(MAP).asid_for(caller(None, ONE)) == ONE
 
 
+@pytest.mark.rule("SMSP-IG-003")
+def test_the_organisation_of_an_asid_is_told_where_it_is_the_only_one() -> None:
+    directory = ASIDDirectory(MAP | {ODSCode("C3003"): OTHER}, DEFAULT)
+    assert directory.organisation_of(caller(None, ONE)) == ODSCode("A1001")
+    assert directory.organisation_of(caller(None, OTHER)) is None
+    assert directory.organisation_of(caller(None, DEFAULT)) is None
+    assert directory.organisation_of(caller(None, FOREIGN)) is None
+    assert directory.organisation_of(caller("b2002", OTHER)) == ODSCode("B2002")
+    assert directory.organisation_of(caller("D4004")) == ODSCode("D4004")
+
+
 def test_a_default_serves_organisations_without_an_entry() -> None:
     directory = ASIDDirectory(MAP, DEFAULT)
     assert directory.asid_for(caller("C3003")) == DEFAULT
