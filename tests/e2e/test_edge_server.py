@@ -273,6 +273,42 @@ def test_a_chunked_request_is_read_and_bounded(start: Start) -> None:
             assert connection.getresponse().status == status
 
 
+@pytest.mark.rule("IFC-NFR-01")
+@pytest.mark.parametrize("tls", [True, False], ids=["over TLS", "in the clear"])
+@pytest.mark.parametrize("coding", ["length", "chunks"])
+@pytest.mark.parametrize("size", [70_000, 12_000_000], ids=["a little over", "far over"])
+def test_who_sends_too_much_gets_to_read_so_and_is_not_promised_the_connection(
+    start: Start, tls: bool, coding: str, size: int
+) -> None:
+    server = start(tls=tls)
+    with closing(server.connection()) as connection:
+        # Everything is sent before anything is read, as most clients do.
+        if coding == "chunks":
+            content = (b" " * 10_000 for _ in range(0, size, 10_000))
+            connection.request("POST", PATH, content, {"Content-Type": "text/xml"}, encode_chunked=True)
+        else:
+            connection.request("POST", PATH, b" " * size, {"Content-Type": "text/xml"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (413, "close")
+        assert b"larger than this service accepts" in answer.read()
+
+
+def test_a_body_that_nobody_wanted_ends_the_connection_and_one_that_was_read_does_not(start: Start) -> None:
+    server = start(tls=False)
+    body = request_for(Service.GET_NHS_NUMBER).body()
+    kinds: dict[str, str] = {"Content-Type": "text/xml"}
+    with closing(server.connection()) as connection:
+        for chunked in (False, True):
+            content = iter([body]) if chunked else body
+            connection.request("POST", PATH, content, kinds, encode_chunked=chunked)
+            kept = connection.getresponse()
+            kept.read()
+            assert (kept.status, kept.getheader("Connection")) == (200, "keep-alive")
+        connection.request("POST", "/nowhere", body, kinds)
+        ended = connection.getresponse()
+        assert (ended.status, ended.getheader("Connection")) == (404, "close")
+
+
 @pytest.mark.rule("IFC-LOG-01")
 def test_a_signal_switches_the_log_level_of_every_process(start: Start) -> None:
     server = start(tls=False, workers=2)

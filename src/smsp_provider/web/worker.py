@@ -16,6 +16,7 @@ from typing import Any, Final
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.http import errors
+from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
@@ -30,6 +31,9 @@ _LONGEST_COURTESY: Final = 0.002
 
 _LINGER_SECONDS: Final = 1.0
 """How long a caller may take to close its side, so that the answer arrives although something it sent was not read."""
+
+_LINGER_BYTES: Final = 16 * 1024 * 1024
+"""How much of what it still sends is taken in and thrown away meanwhile: a document attached by mistake has room."""
 
 _STARVED_SECONDS: Final = 0.05
 """How long a worker without file descriptors waits for its threads to free some."""
@@ -120,8 +124,14 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return kept
 
     def handle_request(self, req: Any, conn: TConn) -> object:  # noqa: ANN401 - gunicorn has no types
-        """Serve a request that has one reading only; the last one of a connection whose TLS files were replaced."""
+        """Serve a request that has one reading only.
+
+        It is the last one of a connection whose TLS files were replaced, or on which some of its body is still to come
+        when it is answered: gunicorn would promise to keep that connection and then close it.
+        """
         check_framing(req, behind_proxy=is_behind_proxy(conn.sock))
+        should_close = req.should_close
+        req.should_close = lambda: should_close() or _is_unread(req.body.reader)
         if is_outdated(conn.sock):
             req.force_close()
         if isinstance(conn.sock, BoundedSocket):
@@ -152,11 +162,16 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.debug("The caller was gone before it could be told.")
 
 
+def _is_unread(reader: Any) -> bool:  # noqa: ANN401 - gunicorn has no types
+    """Whether there is more of a request's body than was read; its length is known, or it comes in chunks."""
+    return reader.parser is not None if isinstance(reader, ChunkedReader) else reader.length > 0
+
+
 def _close_gently(sock: socket.socket) -> None:
     # A connection that broke, or that TLS has taken over and closed, fails here: there is nothing left to close.
     with suppress(OSError):
         sock.setblocking(True)
-        util.close_graceful(sock, timeout=_LINGER_SECONDS)
+        util.close_graceful(sock, timeout=_LINGER_SECONDS, max_drain=_LINGER_BYTES)
 
 
 class _OperatorLog(Logger):  # type: ignore[misc]  # gunicorn has no types
