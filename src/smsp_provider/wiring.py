@@ -54,6 +54,7 @@ __all__ = [
     "build_provider",
     "build_registry",
     "build_throttle",
+    "build_throttle_of_comparisons",
     "client_use",
     "service_paths",
     "shared_asids",
@@ -151,6 +152,14 @@ def build_throttle(settings: Settings, clock: Clock) -> SharedThrottle:
     return _throttle_at(_throttle_file(settings), settings, settings.throttle_in_force(), clock)
 
 
+def build_throttle_of_comparisons(settings: Settings, clock: Clock) -> SharedThrottle | None:
+    """The limits of comparisons where they have any of their own; nothing is opened yet."""
+    throttle = settings.throttle_of_comparisons()
+    if throttle is None:
+        return None
+    return _throttle_at(settings.audit.database.with_name("comparisons.table"), settings, throttle, clock)
+
+
 def _throttle_at(file: Path, settings: Settings, throttle: ThrottleSettings, clock: Clock) -> SharedThrottle:
     policy = throttle_policy(
         throttle,
@@ -217,9 +226,8 @@ def build_provider(
     policy = build_policy(settings)
 
     def for_comparisons() -> ForComparisons:
-        file = settings.audit.database.with_name("comparisons.table")
-        budget = _throttle_at(file, settings, settings.throttle_of_comparisons(), clock)
-        return ForComparisons(budget, audit, policy.code_map)
+        budget = build_throttle_of_comparisons(settings, clock)
+        return ForComparisons(budget or throttle, audit, policy.code_map)
 
     registry = registry or build_registry(settings, clock, observer)
     replay_file = settings.audit.database.with_name("replay.table")

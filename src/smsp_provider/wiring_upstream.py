@@ -37,7 +37,7 @@ __all__ = ["ForComparisons", "build_connector", "comparison_file", "fhir_context
 
 @dataclass(frozen=True, slots=True)
 class ForComparisons:
-    """What comparing two ways needs besides: a budget of its own, the audit trail, the map of codes."""
+    """What comparing two ways needs besides: the budget of the way compared with, the audit trail, the map of codes."""
 
     admission: Admission
     audit: AuditTrail

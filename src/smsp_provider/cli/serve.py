@@ -35,7 +35,7 @@ from smsp_provider.storage.sqlite_audit import keep_to
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
-from smsp_provider.wiring import build_audit, build_throttle, start_record
+from smsp_provider.wiring import build_audit, build_throttle, build_throttle_of_comparisons, start_record
 
 __all__ = ["run_provider", "serve"]
 
@@ -190,8 +190,11 @@ def _begin_limits(settings: Settings) -> SharedThrottle:
         CannotStart: their table cannot be used.
     """
     throttle = build_throttle(settings, SystemClock())
+    of_comparisons = build_throttle_of_comparisons(settings, SystemClock())
     try:
         throttle.clear()
+        if of_comparisons is not None:
+            of_comparisons.clear()
     except OSError as error:
         raise CannotStart(f"audit.database: the table of limits beside it: {error.strerror or error}") from None
     return throttle

@@ -274,8 +274,14 @@ class Settings(BaseSettings):
         burst = min(self.throttle.burst, self.pds_fhir.burst)
         return self.throttle.model_copy(update={"rate_per_second": rate, "burst": burst})
 
-    def throttle_of_comparisons(self) -> ThrottleSettings:
-        """How fast the way that is compared with may be asked: a budget beside that of the answers."""
+    def throttle_of_comparisons(self) -> ThrottleSettings | None:
+        """How fast the way that is compared with may be asked, beside the answers.
+
+        None where nothing is compared, and where answers of some organisations come by that way too: what is compared
+        then counts against their budget, because PDS knows one budget only.
+        """
+        if self.upstream.compare_with is None or self.upstream.uses(self.upstream.compare_with):
+            return None
         return self.throttle.model_copy(
             update={"rate_per_second": self.pds_fhir.rate_per_second, "burst": self.pds_fhir.burst}
         )

@@ -54,7 +54,7 @@ class _Job(NamedTuple):
 class Comparing:
     """A connector that answers as ``used`` does, and compares with ``other``. Thread-safe.
 
-    ``chance`` gives numbers from 0 to 1. ``admission`` is the budget of the comparisons alone.
+    ``chance`` gives numbers from 0 to 1. ``admission`` is the budget of ``other``.
     """
 
     def __init__(

@@ -124,7 +124,10 @@ def test_comparing_needs_an_approval_a_last_day_and_the_other_ways_settings(tmp_
     settings = load(tmp_path, text)
     assert settings.upstream.compare_with is Upstream.HL7V3
     assert not settings.upstream.uses(Upstream.HL7V3)
-    assert settings.throttle_of_comparisons().rate_per_second == 4
+    assert load(tmp_path, FHIR).throttle_of_comparisons() is None
+    beside = settings.throttle_of_comparisons()
+    assert beside is not None
+    assert (beside.rate_per_second, beside.burst) == (4, 1)
     for old, new, said in (
         ("compare_until = 2027-03-31", "", "needs compare_until and compare_approval"),
         ('"change 1234"', '" "', "needs compare_until and compare_approval"),
@@ -135,3 +138,12 @@ def test_comparing_needs_an_approval_a_last_day_and_the_other_ways_settings(tmp_
         assert text.count(old) == 1, old
         with pytest.raises(ValidationError, match=said):
             load(tmp_path, text.replace(old, new))
+
+
+def test_what_is_compared_counts_against_the_budget_of_answers_by_the_same_way(tmp_path: Path) -> None:
+    own_way = COMPARING.replace("compare_with", 'by_organisation = { X26 = "hl7v3" }\ncompare_with')
+    text = FHIR.replace('kind = "pds-fhir"', own_way).replace("[audit]", SPINE + "[audit]")
+    settings = load(tmp_path, text)
+    assert settings.upstream.compare_with is Upstream.HL7V3
+    assert settings.throttle_of_comparisons() is None
+    assert settings.throttle_in_force().rate_per_second == 4
