@@ -156,13 +156,33 @@ def test_a_certificate_revoked_meanwhile_is_out_even_on_a_session_it_has(
         zoo.revoke(zoo.good)
         with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
             resume(server, context, session)
-        # A connection from before is answered once more, and told to go.
-        assert post(kept)[0] == 200
+        # On a connection from before it is refused in words, and told to go.
+        status, body = post(kept)
+        assert (status, b">3000<" in body, b"it was revoked" in body) == (500, True, True)
         assert not is_open(kept), "the server has said that it closes the connection"
         with pytest.raises((ssl.SSLError, ConnectionError)):
             post(kept)
     zoo.pardon(zoo.good)
     assert call(server, zoo, zoo.good, version)[0] == 200
+
+
+@pytest.mark.rule("WS-SEC-01")
+def test_a_connection_that_is_kept_busy_does_not_outlive_the_revocation_of_its_certificate(
+    own: tuple[Server, Zoo],
+) -> None:
+    """Nobody else calls meanwhile, so no new connection makes the worker look at its files."""
+    server, zoo = own
+    context = context_for(zoo, zoo.good, V1_3)
+    with closing(http.client.HTTPSConnection("127.0.0.1", server.port, timeout=20, context=context)) as kept:
+        assert post(kept)[0] == 200
+        zoo.revoke(zoo.bad["for servers"])
+        assert post(kept)[0] == 200, "somebody else's certificate was revoked: this one is answered once more"
+        assert not is_open(kept)
+        assert post(kept)[0] == 200, "over a new connection"
+        zoo.revoke(zoo.good)
+        status, body = post(kept)
+        assert (status, b">3000<" in body, b"it was revoked" in body) == (500, True, True)
+        assert not is_open(kept)
 
 
 def is_open(connection: http.client.HTTPConnection) -> bool:

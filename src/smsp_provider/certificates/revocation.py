@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-__all__ = ["check_lists", "earliest_end", "is_near_its_end", "read_lists"]
+__all__ = ["check_lists", "earliest_end", "is_near_its_end", "is_revoked", "read_lists"]
 
 _BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 _SIGNING_KEYS: Final = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
@@ -62,13 +62,14 @@ def check_lists(
 
 def earliest_end(lists: Iterable[x509.CertificateRevocationList]) -> x509.CertificateRevocationList | None:
     """The list that ends first: an authority with several has the newest in force, so the older ones do not count."""
-    newest: dict[x509.Name, x509.CertificateRevocationList] = {}
-    for one in lists:
-        known = newest.get(one.issuer)
-        if known is None or one.last_update_utc > known.last_update_utc:
-            newest[one.issuer] = one
-    ending = [one for one in newest.values() if one.next_update_utc is not None]
+    ending = [one for one in _newest(lists).values() if one.next_update_utc is not None]
     return min(ending, key=lambda one: one.next_update_utc or one.last_update_utc, default=None)
+
+
+def is_revoked(certificate: x509.Certificate, lists: Iterable[x509.CertificateRevocationList]) -> bool:
+    """Whether the list in force of its authority has the certificate; those above it are not looked at."""
+    one = _newest(lists).get(certificate.issuer)
+    return one is not None and one.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
 
 
 def is_near_its_end(one: x509.CertificateRevocationList, now: datetime) -> bool:
@@ -77,6 +78,15 @@ def is_near_its_end(one: x509.CertificateRevocationList, now: datetime) -> bool:
     if end is None:
         return True
     return end - now < min(_AT_LEAST_LEFT, (end - one.last_update_utc) / _PART_LEFT)
+
+
+def _newest(lists: Iterable[x509.CertificateRevocationList]) -> dict[x509.Name, x509.CertificateRevocationList]:
+    newest: dict[x509.Name, x509.CertificateRevocationList] = {}
+    for one in lists:
+        known = newest.get(one.issuer)
+        if known is None or one.last_update_utc > known.last_update_utc:
+            newest[one.issuer] = one
+    return newest
 
 
 def _is_signed_by(one: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:

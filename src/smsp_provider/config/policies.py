@@ -167,7 +167,7 @@ def _listeners(settings: Settings) -> Iterator[PolicyInForce]:
             "client certificates",
             "clientAuth",
             "RSA from 2048 bits or a curve from P-256, no SHA-1, issued for clients; all else is refused. A change of "
-            "the lists counts for new connections (nginx: after its reload), resumed TLS sessions included.",
+            "the lists counts at once (nginx: after its reload), for kept connections and resumed TLS sessions too.",
         )
     if server.proxy is not None:
         group = f", group {server.proxy.socket_group}" if server.proxy.socket_group else ""

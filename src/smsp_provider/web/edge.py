@@ -152,7 +152,7 @@ class Edge(Generic[R]):
         peer: Peer | None = None
         try:
             peer = peer_of(environ)
-            check_certificate(peer)
+            check_certificate(peer, environ)
             body = self._body(environ)
             _check_media_type(content_type, body)
             if is_ending and self.draining():

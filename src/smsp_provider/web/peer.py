@@ -16,6 +16,7 @@ from smsp_provider.certificates.judging import Purpose, objections
 from smsp_provider.domain.faults import ToolkitFault, access_denied
 from smsp_provider.engine.exchange import Peer
 from smsp_provider.web.proxy import forwarded_address, forwarded_certificate, is_behind_proxy
+from smsp_provider.web.tls import is_revoked_since
 
 __all__ = ["check_certificate", "is_secure", "peer_of"]
 
@@ -36,16 +37,18 @@ def peer_of(environ: Mapping[str, object]) -> Peer:
     return _over_tls(address, connection.getpeercert(True) or b"")
 
 
-def check_certificate(peer: Peer) -> None:
-    """Check what the handshake did not, or not lately: a kept connection outlives the certificate that it began with.
+def check_certificate(peer: Peer, environ: Mapping[str, object]) -> None:
+    """Check what the handshake did not, or not lately: a kept connection outlives what was right when it began.
 
-    Which authorities are trusted and the revocation lists were the handshake's to decide.
+    Which authorities are trusted was the handshake's to decide.
 
     Raises:
-        ToolkitFault: 3000, the certificate is too weak, not for clients, or out of its dates by now.
+        ToolkitFault: 3000, the certificate is too weak or not for clients, or by now out of its dates or revoked.
     """
     if peer.certificate is None:
         return
+    if is_revoked_since(environ.get("gunicorn.socket")):
+        raise _not_accepted("it was revoked")
     found, begins, ends = _judged(peer.certificate.der)
     now = datetime.now(UTC)
     if now > ends:

@@ -9,6 +9,7 @@ Source: WS-SEC-01.
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from smsp_provider.certificates.revocation import check_lists, read_lists
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["BoundedSocket", "Generation", "ServerTLS", "is_outdated", "server_context"]
+__all__ = ["BoundedSocket", "Generation", "ServerTLS", "is_outdated", "is_revoked_since", "server_context"]
 
 _ARRIVAL_SECONDS: Final = 10.0
 """How long a handshake, or a request from its first byte to its last, may take."""
@@ -95,9 +96,14 @@ class _BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
 
 @dataclass(slots=True)
 class Generation:
-    """The files that contexts were made of; ``retired`` when other files have taken their place."""
+    """The files that contexts were made of; ``retired`` when other files have taken their place.
+
+    ``look`` finds out whether they have. ``revokes`` tells of a certificate (DER) whether the lists in force have it.
+    """
 
     retired: bool = False
+    look: Callable[[], object] = lambda: None
+    revokes: Callable[[bytes], bool] = lambda _: False
 
 
 class _BoundedContext(ssl.SSLContext):
@@ -115,8 +121,25 @@ class _BoundedContext(ssl.SSLContext):
 
 def is_outdated(connection: socket.socket) -> bool:
     """Whether a connection began with files that have been replaced since, say by a longer revocation list."""
+    generation = _generation_of(connection)
+    if generation is None:
+        return False
+    # Asked here and not left to the next connection: one that is kept busy would go on until somebody else comes.
+    generation.look()
+    return generation.retired
+
+
+def is_revoked_since(connection: object) -> bool:
+    """Whether the caller's certificate is on a list that was put in place after its connection had begun."""
+    generation = _generation_of(connection)
+    if generation is None or not generation.retired or not isinstance(connection, ssl.SSLSocket):
+        return False
+    return generation.revokes(connection.getpeercert(True) or b"")
+
+
+def _generation_of(connection: object) -> Generation | None:
     context = connection.context if isinstance(connection, _BoundedTLSSocket) else None
-    return isinstance(context, _BoundedContext) and context.generation.retired
+    return context.generation if isinstance(context, _BoundedContext) else None
 
 
 def server_context(files: ServerTLS, generation: Generation | None = None) -> ssl.SSLContext:

@@ -7,6 +7,9 @@ A context is renewed after a minute even if nothing has changed. TLS 1.2 resumes
 certificate again, from the memory of the context that it began with: so no session outlives a change of the revocation
 lists, nor that minute.
 
+A connection of before looks at the files with each request, is answered once more and then closed; where a new list has
+its certificate it is refused instead.
+
 Source: WS-SEC-01, serving.md section 3.
 """
 
@@ -18,7 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from smsp_provider.certificates.reading import reason_of
+from smsp_provider.certificates.revocation import is_revoked, read_lists
 from smsp_provider.web.tls import Generation, ServerTLS, server_context
 
 __all__ = ["ReloadedTLS"]
@@ -44,8 +50,9 @@ class ReloadedTLS:
         self._turn: Final = threading.Lock()
         self._seen = _look_at(files.files)
         self._refused: _Seen | None = None
-        self._generation = Generation()
+        self._generation = self._next_generation()
         self._context = server_context(files, self._generation)
+        self._lists = _lists_of(files)
         self._until = time.monotonic() + _LIFE_SECONDS
 
     def context(self) -> ssl.SSLContext:
@@ -57,18 +64,29 @@ class ReloadedTLS:
             return self._context
 
     def _renew(self, seen: _Seen) -> None:
-        generation = self._generation if seen == self._seen else Generation()
+        generation = self._generation if seen == self._seen else self._next_generation()
         self._until = time.monotonic() + _LIFE_SECONDS
         try:
-            self._context = server_context(self._files, generation)
+            context, lists = server_context(self._files, generation), _lists_of(self._files)
         except (OSError, ValueError) as error:
             if seen != self._refused:
                 self._complain(f"the TLS files cannot be used, those read before stay in force: {reason_of(error)}")
             self._refused = seen
             return
+        self._context, self._lists = context, lists
         if generation is not self._generation:
             self._generation.retired = True
         self._generation, self._seen, self._refused = generation, seen, None
+
+    def _next_generation(self) -> Generation:
+        return Generation(look=self.context, revokes=self._revokes)
+
+    def _revokes(self, der: bytes) -> bool:
+        return is_revoked(x509.load_der_x509_certificate(der), self._lists)
+
+
+def _lists_of(files: ServerTLS) -> list[x509.CertificateRevocationList]:
+    return [] if files.crl is None else read_lists(files.crl)
 
 
 def _look_at(files: tuple[Path, ...]) -> _Seen:
