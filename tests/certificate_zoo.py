@@ -66,7 +66,7 @@ class Authority:
         name: str,
         *,
         key: Key | None = None,
-        days: tuple[float, float] = (-1, 30),
+        days: tuple[float, float] = (-1, 30.5),
         usages: tuple[x509.ObjectIdentifier, ...] = (CLIENT,),
         names: tuple[str, ...] = (),
         is_authority: bool = False,
