@@ -69,6 +69,18 @@ def test_who_asked_is_on_record_whatever_was_wrong(world: World, changes: dict[s
     assert known.ods_code == ODSCode("X26")
 
 
+@pytest.mark.rule("SMSP-AUDIT-004", "WS-SEC-08")
+def test_that_there_was_a_signature_is_on_record_although_it_did_not_hold(world: World) -> None:
+    nothing = '<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>'
+    with world.another_provider(security={"signatures": "require"}) as strict:
+        for markup, signed in ((nothing, True), ("", False)):
+            answer = strict.ask(VERIFY.service, VERIFY.fields(ASKED), extra_security_markup=markup)
+            assert answer.said == "fault 3000"
+            known = strict.ending_of(answer).request
+            assert known is not None
+            assert (known.signed, known.signer) == (signed, None)
+
+
 @pytest.mark.rule("SMSP-AUDIT-004")
 def test_organisation_and_access_method_are_on_record_when_a_field_is_wrong(world: World) -> None:
     answer = world.ask(VERIFY.service, replace(VERIFY.fields(ASKED), nhs_number="9990000010"))

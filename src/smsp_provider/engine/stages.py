@@ -29,6 +29,7 @@ from smsp_provider.itk.services import select_service
 from smsp_provider.soap.addressing import Addressing, read_addressing
 from smsp_provider.soap.envelope import SoapMessage, check_must_understand, read_soap
 from smsp_provider.soap.security import SecurityFacts, find_username
+from smsp_provider.soap.signature import is_signed
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = ["Received", "Stopped", "Understood", "receive", "understand"]
@@ -145,7 +146,7 @@ class _Learnt:
             sender_address=distribution.sender_address if distribution is not None else None,
             from_address=addressing.sender,
             nhs_number=self.request.nhs_number if isinstance(self.request, ByNumber) else None,
-            signed=security is not None and security.signed,
+            signed=security.signed if security is not None else is_signed(received.message),
             signer=security.signer if security is not None else None,
             repeated=self.repeated,
             decoded=distribution is not None and distribution.decoded,
