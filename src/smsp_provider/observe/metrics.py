@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from smsp_provider.audit.operator_events import Alert, Observer, OperatorEvent, RequestAnswered
+from smsp_provider.domain.service import Service
 from smsp_provider.engine.admission_use import ThrottleUse, Waits
 from smsp_provider.engine.ports import Clock
 
@@ -54,20 +56,22 @@ class CountingObserver:
     def notify(self, event: OperatorEvent) -> None:
         """See :meth:`smsp_provider.audit.operator_events.Observer.notify`."""
         if isinstance(event, RequestAnswered):
-            service = "unknown" if event.service is None else event.service.value
             seconds = event.duration_ms / 1000
+            of_code, of_class, of_seconds = _names(event.service, event.code, bisect_left(_BOUNDS, seconds))
             self._counters.add(
-                (
-                    (f"{_REQUESTS}|{service}|{event.code}", 1),
-                    (f"{_SECONDS}|{service}|{bisect_left(_BOUNDS, seconds)}", 1),
-                    (f"{_SECONDS_SUM}|{service}", seconds),
-                    (_QUERIES, event.spine_exchanges),
-                ),
+                ((of_code, 1), (of_class, 1), (of_seconds, seconds), (_QUERIES, event.spine_exchanges)),
                 hour=int(self._clock.now().timestamp()) // _HOUR_SECONDS,
             )
         elif isinstance(event, Alert):
             self._counters.add(((f"{_ALERTS}|{event.kind.value}", 1),))
         self._observer.notify(event)
+
+
+@lru_cache(maxsize=512)
+def _names(service: Service | None, code: str, place: int) -> tuple[str, str, str]:
+    """The counters of a request: by its code, by the class of its duration, and of the sum of durations."""
+    name = "unknown" if service is None else service.value
+    return f"{_REQUESTS}|{name}|{code}", f"{_SECONDS}|{name}|{place}", f"{_SECONDS_SUM}|{name}"
 
 
 def exposition(counts: Mapping[str, float], hours: Mapping[int, int], use: ThrottleUse | None, now: datetime) -> bytes:

@@ -31,13 +31,18 @@ class SharedCounters:
 
     def __init__(self, path: Path, *, wait_s: float = 0.2) -> None:
         self._region: Final = SharedRegion(path, kind=_KIND, version=_VERSION, size=_SIZE, wait_s=wait_s)
+        self._known: memoryview | None = None
         self._places: dict[str, int] = {}
 
     def add(self, amounts: Iterable[tuple[str, float]], *, hour: int | None = None) -> None:
         """Add to counters; with ``hour`` (since 1970) count a request in it, too."""
         with suppress(OSError), self._region.locked() as table:
+            if table is not self._known:
+                # Another mapping: after a fork there may be another file behind it.
+                self._known, self._places = table, {}
+            places = self._places
             for name, amount in amounts:
-                at = self._place(table, name)
+                at = places.get(name) or self._place(table, name)
                 if at is not None:
                     (value,) = _VALUE.unpack_from(table, at)
                     _VALUE.pack_into(table, at, value + amount)
@@ -73,10 +78,7 @@ class SharedCounters:
 
     def _place(self, table: memoryview, name: str) -> int | None:
         """Where the value of a counter is; made where there is none, None without room for it."""
-        at = self._places.get(name)
         padded = _padded(name)
-        if at is not None and table[at - _NAME_BYTES : at] == padded:
-            return at
         for number in range(_NAMES):
             start = number * _ENTRY_BYTES
             entry = table[start : start + _NAME_BYTES]
