@@ -32,7 +32,9 @@ __all__ = ["sandbox"]
 
 _HTTP: Final = HostPort("127.0.0.1", 8080)
 _HTTPS: Final = HostPort("127.0.0.1", 8443)
-_VALID_FOR: Final = timedelta(hours=24)
+_VALID_FOR: Final = timedelta(hours=23)
+"""Of the request for curl: within the longest that a message may be in time (service.max_message_seconds)."""
+
 _WATCH_SECONDS: Final = 0.2
 
 
