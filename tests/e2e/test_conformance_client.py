@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from smsp_provider.conformance.validate import Validator, packaged_rules
 from smsp_provider.xmlcore.schemas import Schemas
 from tls_fixtures import make_pki
 
+SOAP_11, SOAP_12 = b"http://schemas.xmlsoap.org/soap/envelope/", b"http://www.w3.org/2003/05/soap-envelope"
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = read_script()
 SCHEMAS = Schemas()
@@ -159,6 +160,47 @@ def test_the_same_message_again_is_a_retry_and_another_under_its_id_is_a_mistake
     for body in (request.body, request.body, request.body.replace(b"19480229", b"19480228")):
         transport.send(body, {"Content-Type": "text/xml"})
     assert [result.verdict for result in requests_of(simulator)] == [Verdict.PASSED, Verdict.PASSED, Verdict.FAILED]
+
+
+UNREADABLE: dict[str, tuple[Callable[[bytes], bytes], str, str]] = {
+    "no XML": (lambda _body: b"hello", "text/xml", "the body is XML"),
+    "UTF-16": (lambda body: body.decode().encode("utf-16"), "text/xml", "the body is XML"),
+    "SOAP 1.2": (lambda body: body.replace(SOAP_11, SOAP_12), "text/xml", "the message is SOAP 1.1 (WS-FLT-01)"),
+    "type of SOAP 1.2": (lambda body: body, "application/soap+xml", "the message is SOAP 1.1 (WS-FLT-01)"),
+    "bare payload": (lambda _body: b'<m xmlns="urn:hl7-org:v3"/>', "text/xml", "the message is a SOAP envelope"),
+    "other XML": (lambda _body: b"<m/>", "text/xml", "the message is a SOAP envelope"),
+}
+"""What is done to a right request, its content type, and the first thing that the client developer has to be told."""
+
+
+@pytest.mark.rule("WS-FLT-01")
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_is_no_soap_is_told_to_be_that_and_blamed_for_nothing_else(simulator: ClientSimulator, kind: str) -> None:
+    spoil, media_type, said = UNREADABLE[kind]
+    caller = Caller("client", simulator.url, (("", "urn:nhs-uk:identity:ods:X26"),))
+    transport = Transport(Target(simulator.url))
+    for birth in ("19480229", "19480228"):
+        request = new_request(SERVICES["VER"], caller, {"nhs_number": "9993000019", "date_of_birth": birth})
+        headers = {"Content-Type": media_type, "SOAPAction": SERVICES["VER"].action}
+        answer = transport.send(spoil(request.body), headers).answer
+        assert answer is not None
+        assert answer.status == 500
+        assert (b"soap:VersionMismatch" in answer.body) is ("WS-FLT-01" in said)
+        assert requests_of(simulator)[-1].reason.startswith(said)
+        broken = [finding.says for finding in requests_of(simulator)[-1].findings if finding.holds is False]
+        assert len(broken) == 1
+        assert f"Not met: {broken[0]}".encode() in answer.body
+
+
+def test_a_message_past_its_time_is_told_what_time_it_is(simulator: ClientSimulator) -> None:
+    caller = Caller("client", simulator.url, (("", "urn:nhs-uk:identity:ods:X26"),))
+    request = new_request(SERVICES["VER"], caller, {"nhs_number": "9993000019", "date_of_birth": "19480229"})
+    expires = b"2020-01-01T00:00:00Z</wsu:Expires>"
+    body = re.sub(rb"[^>]*</wsu:Expires>", expires, request.body)
+    Transport(Target(simulator.url)).send(body, {"Content-Type": "text/xml"})
+    assert re.match(
+        r"wsu:Expires has not passed \(WS-SEC-06\): it is 2[-0-9T:]+Z here", requests_of(simulator)[0].reason
+    )
 
 
 def test_a_lenient_simulator_answers_what_a_strict_one_refuses() -> None:

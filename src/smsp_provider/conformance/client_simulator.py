@@ -127,8 +127,9 @@ class ClientSimulator:
         with self._record.lock:
             number = len(self._record.results) + 1
             self._record.results.append(Result(f"RQ_{number:04}", "a request", (), Verdict.FAILED, "not answered yet"))
+            message_id = message_id_of(message)
             # The same message once more is a retry; another message under the same id is a mistake.
-            return number, self._record.bodies.setdefault(message_id_of(message), body) != body
+            return number, bool(message_id) and self._record.bodies.setdefault(message_id, body) != body
 
     def _answer(self, message: Message, service: Service | None, result: Result) -> tuple[ScriptedAnswer, str]:
         """The answer, and the name of the rule that gave it."""
@@ -148,6 +149,9 @@ class ClientSimulator:
 
     def _refusal(self, message: Message, result: Result) -> ScriptedAnswer:
         """The fault for a message that names no service."""
+        refused = refusal_of(result.findings)
+        if refused is not None and refused.faultcode == "VersionMismatch":
+            return self._fault(message, (refused.faultcode, "", f"Not met: {refused.says}"))
         broken = [finding.says for finding in result.findings if finding.holds is False]
         text = f"Not met: {broken[0]}" if broken else "wsa:Action is not a service of this endpoint"
         return self._fault(message, ("Client", "1000", text))

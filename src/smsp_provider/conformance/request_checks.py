@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from lxml import etree
+
 from smsp_provider.conformance.captures import Message
 from smsp_provider.conformance.expectations import Finding
+from smsp_provider.conformance.names import NAMESPACES
 from smsp_provider.conformance.xpath import elements
 
 __all__ = ["Refusal", "action_of", "on_the_wire", "refusal_of"]
 
 _SKEW: Final = timedelta(seconds=300)
+_SOAP_12: Final = "application/soap+xml"
+_VERSION: Final = "(WS-FLT-01)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +43,23 @@ def on_the_wire(
 ) -> tuple[Finding, ...]:
     """What HTTP, the clock and earlier messages say of a request.
 
-    ``problem``: why its body is no message; ``repeated``: another message had its MessageID.
+    ``problem``: why its body is no message; ``repeated``: another message had its MessageID. What is no SOAP 1.1 is
+    told to be that, and not blamed for the blocks that nobody can find in it.
     """
     named = {name.lower(): value for name, value in headers}
     media_type = named.get("content-type", "").partition(";")[0].strip().lower()
     soap_action = named.get("soapaction", "").strip().strip('"')
-    findings = [
-        _finding("Content-Type is text/xml (WS-STD-01)", media_type == "text/xml", media_type or "absent"),
-        _finding("SOAPAction is wsa:Action, or left out (WS-ADR-04)", soap_action in ("", action_of(message))),
-        _finding("no other message had this MessageID (WS-ADR-01)", not repeated),
-        _finding("the body is XML", not problem, problem),
-    ]
-    if message.soap is not None:
+    findings = [_finding("the body is XML", not problem, problem)]
+    if not problem:
+        findings.append(_version(message, media_type))
+    if media_type != _SOAP_12:
+        findings.append(
+            _finding("Content-Type is text/xml (WS-STD-01)", media_type == "text/xml", media_type or "absent")
+        )
+    if message.soap is not None and etree.QName(message.soap).namespace == NAMESPACES["soap"]:
         findings += [
+            _finding("SOAPAction is wsa:Action, or left out (WS-ADR-04)", soap_action in ("", action_of(message))),
+            _finding("no other message had this MessageID (WS-ADR-01)", not repeated),
             _finding("the SOAP body holds a distribution envelope (DE-PDS-01)", message.itk is not None),
             _finding("the payload has content that can be read (SMSP-VAL-001)", message.hl7 is not None),
             *_moments(message),
@@ -62,14 +71,26 @@ def _finding(says: str, holds: bool, reason: str = "it is not so") -> Finding:
     return Finding("http", says, holds, "" if holds else reason)
 
 
+def _version(message: Message, media_type: str) -> Finding:
+    """Whether what is XML is SOAP 1.1."""
+    if message.soap is None:
+        return _finding("the message is a SOAP envelope", holds=False)
+    if media_type == _SOAP_12:
+        return _finding(f"the message is SOAP 1.1 {_VERSION}", holds=False, reason=f"the content type is {media_type}")
+    namespace = etree.QName(message.soap).namespace or "none"
+    holds = namespace == NAMESPACES["soap"]
+    return _finding(f"the message is SOAP 1.1 {_VERSION}", holds, f"the namespace of the envelope is {namespace}")
+
+
 def _moments(message: Message) -> list[Finding]:
     created, expires = _moment(message, "Created"), _moment(message, "Expires")
     if created is None or expires is None:
         return [_finding("wsu:Created and wsu:Expires are real moments (WS-DSC-03)", holds=False)]
     now = datetime.now(UTC)
+    clock = f"it is {now:%Y-%m-%dT%H:%M:%SZ} here"
     return [
-        _finding("wsu:Created is not in the future (WS-SEC-04)", created <= now + _SKEW),
-        _finding("wsu:Expires has not passed (WS-SEC-06)", expires >= now),
+        _finding("wsu:Created is not in the future (WS-SEC-04)", created <= now + _SKEW, clock),
+        _finding("wsu:Expires has not passed (WS-SEC-06)", expires >= now, clock),
         _finding("wsu:Expires is after wsu:Created (WS-SEC-05)", expires >= created),
     ]
 
@@ -116,6 +137,9 @@ def refusal_of(findings: Iterable[Finding]) -> Refusal | None:
     security = [says for says in broken if _is(says, _SECURITY)]
     invalid = [says for says in broken if _is(says, _INPUT) and not _is(says, _SECURITY)]
     message = [says for says in broken if says not in security and says not in invalid]
+    version = [says for says in message if _VERSION in says]
+    if version:
+        return Refusal(version[0], "VersionMismatch")
     if message:
         return Refusal(message[0], "Client", "1000")
     if security:

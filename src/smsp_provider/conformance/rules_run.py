@@ -125,7 +125,9 @@ class RuleRunner:
     def _by_xpath(self, test: str, operand: str, document: etree._Element) -> str:
         path, expected = (operand, "") if test.endswith("exists") else _split(operand)
         if test == "xpathexists":
-            return "" if self._text(path, document, boolean=True) == "true" else "it is not there"
+            # With a condition at its end the path may name something that is there, but not as it has to be.
+            missing = "it is not so" if path.rstrip().endswith("]") else "it is not there"
+            return "" if self._text(path, document, boolean=True) == "true" else missing
         if test == "xpathnotexists":
             return "it is there" if self._text(path, document, boolean=True) == "true" else ""
         value = self._text(path, document, boolean=False)
