@@ -94,6 +94,15 @@ class Authority:
             whole.replace(_SHA256_RSA, _WEAK_RSA[name]).replace(old_signature, signature)
         )
 
+    def altered(self, certificate: x509.Certificate, old: bytes, new: bytes) -> x509.Certificate:
+        """The same certificate with other bytes in it, signed again: what no library would make."""
+        old_body, old_signature = certificate.tbs_certificate_bytes, certificate.signature
+        assert (old_body.count(old), len(old)) == (1, len(new))
+        body = old_body.replace(old, new)
+        whole = certificate.public_bytes(serialization.Encoding.DER).replace(old_body, body)
+        signature = self.key.sign(body, padding.PKCS1v15(), hashes.SHA256())
+        return x509.load_der_x509_certificate(whole.replace(old_signature, signature))
+
     def revocation_list(self, serials: Iterable[int] = (), days: tuple[float, float] = (-1, 7)) -> bytes:
         """A revocation list in PEM; ``days`` are begin and end, counted from now."""
         now = dt.datetime.now(dt.UTC)
@@ -154,6 +163,9 @@ def make_zoo(folder: Path) -> Zoo:
         key, strong = one.issue("client")
         of_one[called] = key, one.weaken(strong, name)
     of_one["of another authority"] = other.issue("client")
+    key, readable = one.issue("\0bits")
+    # The common name is a string of bits: OpenSSL takes that, the library that we read certificates with does not.
+    of_one["names in bits"] = key, one.altered(readable, b"\x0c\x05\0bits", b"\x03\x05\0bits")
     bad = {name: _keep(folder, name.replace(" ", "-"), *pair) for name, pair in of_one.items()}
     server = one.issue("server", usages=(SERVER, CLIENT), names=("localhost", "127.0.0.1"))
     elsewhere = one.issue("elsewhere", usages=(SERVER,), names=("elsewhere.invalid",))

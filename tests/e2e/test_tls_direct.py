@@ -39,6 +39,7 @@ TOLD = {
     "P-224": "its key is too weak",
     "signed with SHA-1": "its signature is too weak",
     "signed with MD5": "its signature is too weak",
+    "names in bits": "it cannot be read",
 }
 """What a fault says where the handshake lets a certificate pass."""
 
@@ -105,7 +106,7 @@ def test_a_bad_certificate_ends_in_the_handshake(shared: Server, zoo: Zoo, name:
 
 
 @pytest.mark.rule("WS-SEC-01")
-@pytest.mark.parametrize("name", ["for no stated use", "an authority"])
+@pytest.mark.parametrize("name", ["for no stated use", "an authority", "names in bits"])
 def test_a_certificate_for_something_else_is_fault_3000(shared: Server, zoo: Zoo, name: str) -> None:
     status, body = call(shared, zoo, zoo.bad[name])
     assert (status, b">3000<" in body) == (500, True)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from smsp_provider.certificates.judging import Purpose, objections
-from smsp_provider.certificates.reading import has_key, names_of, title_of
+from smsp_provider.certificates.reading import UNREADABLE, check_readable, has_key, names_of, title_of
 
 __all__ = ["Bundle", "Pairing", "pair_up", "read_bundle"]
 
@@ -76,7 +76,8 @@ def read_bundle(files: Iterable[Path], password: Callable[[], bytes]) -> Bundle:
                 _take_pem(content, once, bundle)
             elif not _take_der(content, bundle):
                 _take_pkcs12(content, once, bundle)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+            check_readable(bundle.certificates)
+        except UNREADABLE:
             # The library's texts differ by version and are not for operators.
             raise ValueError(f"{file}: no certificate or key that can be read, or the password is wrong") from None
     return bundle

@@ -6,6 +6,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from smsp_provider.certificates.reading import UNREADABLE, check_readable
 from smsp_provider.domain.clients import PeerCertificate
 
 __all__ = ["certificate_of"]
@@ -19,6 +20,7 @@ def certificate_of(der: bytes) -> PeerCertificate | None:
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
+        check_readable([certificate])
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return PeerCertificate(
             fingerprint=hashlib.sha256(der).hexdigest(),
@@ -27,5 +29,5 @@ def certificate_of(der: bytes) -> PeerCertificate | None:
             common_name=str(names[0].value) if len(names) == 1 else None,
             der=der,
         )
-    except ValueError:
+    except UNREADABLE:
         return None

@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from smsp_provider.certificates.reading import UNREADABLE
+
 __all__ = ["Purpose", "objections", "weaknesses"]
 
 _LEAST_RSA_BITS: Final = 2048
@@ -44,7 +46,7 @@ def objections(certificate: x509.Certificate, purpose: Purpose) -> tuple[str, ..
             found.append("it belongs to an authority")
         if not _is_for(extensions, purpose):
             found.append(f"it was not issued for {purpose.value}")
-    except (ValueError, x509.DuplicateExtension):
+    except UNREADABLE:
         found.append("its extensions cannot be read")
     return tuple(found)
 
@@ -54,7 +56,7 @@ def weaknesses(certificate: x509.Certificate) -> tuple[str, ...]:
     found = []
     try:
         key = certificate.public_key()
-    except ValueError:
+    except UNREADABLE:
         return ("its key cannot be read",)
     strong = (
         key.key_size >= _LEAST_RSA_BITS
@@ -74,7 +76,7 @@ def _signature_hash(certificate: x509.Certificate) -> str | None:
     """The name of the hash, None for the signatures of Edwards curves, which have none of their own."""
     try:
         algorithm = certificate.signature_hash_algorithm
-    except ValueError:  # of a kind that nobody knows
+    except UNREADABLE:  # of a kind that nobody knows
         return "md5"
     return None if algorithm is None else algorithm.name
 

@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from smsp_provider.certificates.reading import UNREADABLE
+
 __all__ = ["check_lists", "earliest_end", "is_near_its_end", "is_revoked", "read_lists"]
 
 _BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
@@ -35,9 +37,13 @@ def read_lists(file: Path) -> list[x509.CertificateRevocationList]:
     if not blocks:
         raise ValueError("no revocation list in PEM (openssl crl -inform DER -in LIST -out FILE makes it one)")
     try:
-        return [x509.load_pem_x509_crl(block) for block in blocks]
-    except ValueError:
+        lists = [x509.load_pem_x509_crl(block) for block in blocks]
+        for one in lists:
+            # The library looks at these when they are asked for.
+            _ = one.issuer, one.last_update_utc, one.next_update_utc
+    except UNREADABLE:
         raise ValueError("a revocation list cannot be read") from None
+    return lists
 
 
 def check_lists(

@@ -25,7 +25,7 @@ class CertificateWatch:
         self._observer: Final = observer
         self._clock: Final = clock
         now = clock.now()
-        self._told = dict.fromkeys(attention(now), now)
+        self._told = dict.fromkeys(self._found(now), now)
         self._next_look = now + _BETWEEN_LOOKS
 
     def look(self) -> None:
@@ -34,9 +34,15 @@ class CertificateWatch:
         if now < self._next_look:
             return
         self._next_look = now + _BETWEEN_LOOKS
-        found = list(self._attention(now))
+        found = self._found(now)
         self._told = {text: at for text, at in self._told.items() if text in found}
         for text in found:
             if text not in self._told or now - self._told[text] >= _BETWEEN_ALERTS:
                 self._told[text] = now
                 self._observer.notify(Alert(AlertKind.CERTIFICATE_ENDING, None, text))
+
+    def _found(self, now: datetime) -> list[str]:
+        try:
+            return list(self._attention(now))
+        except Exception as error:  # noqa: BLE001 - whose end would be the end of the provider, and its workers serve
+            return [f"the certificate files cannot be looked at: unexpected {type(error).__name__}"]

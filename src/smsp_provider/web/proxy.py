@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from smsp_provider.certificates.reading import UNREADABLE
 from smsp_provider.domain.faults import access_denied
 
 __all__ = ["ADDRESS_HEADER", "CERTIFICATE_HEADER", "forwarded_address", "forwarded_certificate", "is_behind_proxy"]
@@ -57,7 +58,7 @@ def forwarded_certificate(environ: Mapping[str, object]) -> bytes:
         raise unusable
     try:
         return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
-    except ValueError:
+    except UNREADABLE:
         raise unusable from None
 
 

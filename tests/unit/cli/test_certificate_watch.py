@@ -42,3 +42,20 @@ def test_each_thing_is_told_once_a_day() -> None:
     assert told(hours=25) == ["b"]
     found.append("a")
     assert told(hours=1) == ["a"], "it has come back"
+
+
+def test_a_look_that_breaks_is_told_and_ends_nothing() -> None:
+    clock, heard, broken = Clock(), EventList(), [False]
+
+    def look(_now: datetime) -> list[str]:
+        if broken[0]:
+            raise NotImplementedError("whatever stands in a file")
+        return []
+
+    watch = CertificateWatch(look, heard, clock)
+    broken[0] = True
+    clock.moment += timedelta(minutes=11)
+    watch.look()
+    assert [event.reason for event in heard.events if isinstance(event, Alert)] == [
+        "the certificate files cannot be looked at: unexpected NotImplementedError"
+    ]

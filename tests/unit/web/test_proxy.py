@@ -63,7 +63,9 @@ def test_on_any_other_connection_the_headers_are_not_looked_at(zoo: Zoo) -> None
 
 
 @pytest.mark.rule("WS-SEC-01")
-@pytest.mark.parametrize("name", ["RSA 1024", "P-224", "signed with SHA-1", "for servers", "for no stated use"])
+@pytest.mark.parametrize(
+    "name", ["RSA 1024", "P-224", "signed with SHA-1", "for servers", "for no stated use", "names in bits"]
+)
 def test_a_certificate_that_nginx_let_pass_is_judged_all_the_same(zoo: Zoo, unix: socket.socket, name: str) -> None:
     for _ in range(2):
         with pytest.raises(ToolkitFault, match="the client certificate is not accepted") as refused:
