@@ -1,5 +1,6 @@
 """Comparing two ways to PDS in the background: real connectors, audit trail, throttle and file."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from command_line import run_main
 from connectors_under_test import CODE_MAP, FHIR, HL7, SENDER, ConnectorWorld, connector_worlds
 from scripted_server import RealClock, RealIds
 from smsp_provider.audit.events import Ending, Intent
-from smsp_provider.connectors.comparing import Comparing, ComparisonPolicy
+from smsp_provider.connectors.comparing import Comparing, ComparisonPolicy, _Job
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.spine_queries import AdvancedTrace, CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
@@ -143,6 +144,44 @@ def test_what_differs_is_named_without_its_value(
         spine.fhir.mutate = lambda _, reply: reply
     assert (one.answered, one.compared, one.fields) == ("found", "found", ("date_of_birth", "gender", "telecoms"))
     assert "1901" not in at.file.read_text()
+
+
+@pytest.mark.rule("SMSP-PDS-002")
+def test_nothing_of_a_patient_is_kept_until_the_next_comparison(bench: Callable[..., Bench]) -> None:
+    at = bench()
+    at.ask(Retrieval(NUMBER))
+    at.found(1)
+
+    def is_gone() -> bool:
+        gc.collect()
+        return not any(isinstance(one, _Job) for one in gc.get_objects())
+
+    wait_until(is_gone)
+
+
+@pytest.mark.rule("SMSP-PDS-002")
+@pytest.mark.parametrize(
+    ("fault", "dropped"),
+    [(Fault(FaultKind.UNCORRELATED), True), (Fault(FaultKind.HTML), True), (None, False)],
+    ids=["another request's", "unreadable", "good"],
+)
+def test_connections_that_brought_a_wrong_answer_are_not_used_again(
+    worlds: Mapping[str, ConnectorWorld],
+    bench: Callable[..., Bench],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault | None,
+    dropped: bool,
+) -> None:
+    spine, other = worlds[FHIR].spine, worlds[FHIR].connector
+    assert spine is not None
+    closed: list[SpineConnector] = []
+    monkeypatch.setattr(other, "close_idle", lambda: closed.append(other))
+    at = bench()
+    if fault is not None:
+        spine.faults.every(1, replace(fault, interaction=READ))
+    at.ask(Retrieval(NUMBER))
+    at.found(1)
+    assert bool(closed) is dropped
 
 
 @pytest.mark.parametrize(
