@@ -4,10 +4,11 @@ Every section refuses unknown names, so that a typo cannot pass as a default. Du
 Relaxed values are refused where ``environment`` is ``live``. The reference page is made from these models.
 """
 
+import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -142,7 +143,8 @@ class ClientSettings(Section):
     database: str = Field(
         "",
         description="SQLAlchemy URL of the registry: sqlite:///FILE or postgresql+psycopg://HOST/DATABASE; empty: "
-        "clients.db beside the audit trail. A password belongs into a file that the driver reads, not in here.",
+        "clients.db beside the audit trail. A password belongs into a file that the driver reads, not in here. Live "
+        "takes PostgreSQL of another host with ?sslmode=verify-full only: who speaks for it decides who is let in.",
     )
     refresh_seconds: Seconds = Field(1, le=4, description="How often each worker looks for changes in the registry.")
     stale_seconds: Seconds = Field(
@@ -165,6 +167,26 @@ class ClientSettings(Section):
         if parts.scheme not in ("sqlite", "postgresql+psycopg") or has_control_character(value):
             raise ValueError("sqlite:///FILE or postgresql+psycopg://HOST/DATABASE")
         return value
+
+    def relaxed(self) -> dict[str, bool]:
+        """What is relaxed of these, by the name to be told."""
+        parts = urlsplit(self.database)
+        options = parse_qs(parts.query)
+        hosts = (parts.hostname or "", *options.get("host", ()), *options.get("hostaddr", ()))
+        # (A service names a host in a file of the driver's.)
+        is_local = "service" not in options and all(_is_here(host) for named in hosts for host in named.split(","))
+        return {
+            "clients.policy": self.policy is not ClientPolicy.REGISTERED,
+            "clients.database without sslmode=verify-full": not is_local and options.get("sslmode") != ["verify-full"],
+        }
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host of PostgreSQL is this machine: none at all, a directory of sockets, or a loopback address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return not host or host.startswith("/") or host.partition(":")[0] in ("localhost", "127.0.0.1")
 
 
 class SecuritySettings(Section):
@@ -255,7 +277,7 @@ class Settings(BaseSettings):
                 **self.upstream.relaxed(),
                 **(self.pds_fhir.relaxed() if self._reaches(Upstream.PDS_FHIR) else {}),
                 "audit.synchronous": self.audit.synchronous != "FULL",
-                "clients.policy": self.clients.policy is not ClientPolicy.REGISTERED,
+                **self.clients.relaxed(),
                 "security.username": self.security.username is UsernamePolicy.IGNORE,
                 "security.signatures": self.security.signatures is SignaturePolicy.IGNORE,
                 "security.allow_sha1": self.security.allow_sha1,

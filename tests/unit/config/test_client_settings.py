@@ -12,6 +12,32 @@ def test_a_registry_is_named_by_its_url(url: str) -> None:
     assert ClientSettings(database=url).database == url
 
 
+@pytest.mark.rule("SMSP-SEC-001")
+@pytest.mark.parametrize(
+    ("url", "is_relaxed"),
+    [
+        ("", False),
+        ("sqlite:////var/lib/smsp/clients.db", False),
+        ("postgresql+psycopg:///smsp", False),
+        ("postgresql+psycopg:///smsp?host=/run/postgresql", False),
+        ("postgresql+psycopg://smsp@localhost:5432/smsp", False),
+        ("postgresql+psycopg://db.example/smsp?sslmode=verify-full&sslrootcert=/etc/smsp/db-ca.pem", False),
+        ("postgresql+psycopg://[::1]/smsp", False),
+        ("postgresql+psycopg://db.example/smsp", True),
+        ("postgresql+psycopg://[::ffff:192.0.2.1]/smsp", True),
+        ("postgresql+psycopg:///smsp?service=registry", True),
+        ("postgresql+psycopg://db.example/smsp?sslmode=require", True),
+        ("postgresql+psycopg://db.example/smsp?sslmode=verify-full&sslmode=disable", True),
+        ("postgresql+psycopg:///smsp?host=db.example", True),
+        ("postgresql+psycopg:///smsp?host=/run/postgresql,db.example", True),
+        ("postgresql+psycopg://localhost/smsp?hostaddr=192.0.2.1", True),
+        ("postgresql+psycopg:///smsp?host=localhost:5432&host=db.example:5432", True),
+    ],
+)
+def test_a_registry_over_the_network_has_to_prove_who_it_is(url: str, is_relaxed: bool) -> None:
+    assert any(ClientSettings(database=url).relaxed().values()) is is_relaxed
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -91,6 +91,15 @@ def test_live_refuses_each_relaxed_value_by_name(tmp_path: Path) -> None:
         ("https://spine.example", "http://localhost:9090", "spine.endpoint (http)"),
         ("[audit]", '[audit]\nsynchronous = "NORMAL"', "audit.synchronous"),
         ('crl = "clients-crl.pem"', "", "server.https without crl"),
+        ("[audit]", '[clients]\npolicy = "any"\n[audit]', "clients.policy"),
+        (
+            "[audit]",
+            '[clients]\ndatabase = "postgresql+psycopg://db.example/smsp"\n[audit]',
+            "clients.database without sslmode=verify-full",
+        ),
+        ("[audit]", '[security]\nusername = "ignore"\n[audit]', "security.username"),
+        ("[audit]", '[security]\nsignatures = "ignore"\n[audit]', "security.signatures"),
+        ("[audit]", "[security]\nallow_sha1 = true\n[audit]", "security.allow_sha1"),
         ('crl = "clients-crl.pem"', 'crl = "clients-crl.pem"\nmin_tls = "1.0"', "server.https.min_tls"),
     ):
         message = refused(tmp_path, changed(LIVE, old, new))
