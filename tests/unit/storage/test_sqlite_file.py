@@ -47,6 +47,22 @@ def test_the_synchronous_level_is_the_one_asked_for(path: Path, level: Synchrono
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_commits_are_seldom_held_up_by_the_move_of_the_log_and_the_log_stays_bounded(path: Path) -> None:
+    moved: list[int] = []
+    with closing(connect_writer(path, Synchronous.NORMAL, wait_s=1)) as connection:
+        before = path.stat().st_size
+        for number in range(9000):
+            connection.execute(
+                "INSERT INTO record (writer, kind, at, body) VALUES (1, 'start', '', ?)", (f"{number:900}",)
+            )
+            if path.stat().st_size != before:
+                moved.append(number)
+                before = path.stat().st_size
+        assert len(moved) == 1
+        assert moved[0] > 4000
+        assert path.with_name("audit.sqlite-wal").stat().st_size < 64_000_000
+
+
 def test_a_trail_that_lost_its_write_ahead_log_is_refused_and_not_converted(path: Path) -> None:
     _make(path)
     with closing(sqlite3.connect(path)) as connection:
