@@ -12,6 +12,7 @@ from smsp_provider import __version__
 from smsp_provider.cli.conformance_common import cases_of, conclude, existing_folder, folder, schemas_of
 from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.seconds import Seconds
+from smsp_provider.conformance.cases import Case, packaged_cases
 from smsp_provider.conformance.evidence import Result, Run, Verdict
 from smsp_provider.conformance.expectations import Judge
 from smsp_provider.conformance.mutations import BadStep
@@ -73,6 +74,7 @@ def run_command(
     Exit code 0 only if at least one case passed and none failed.
     """
     people = _population(population, offers)
+    _check_offers(people, cases_of(cases, ()))
     chosen = cases_of(cases, only)
     target = Target(url, ca, cert, key, proxy, _headers(headers), timeout)
     signing = _pem((signing_key,) if signing_key is not None else (cert, key))
@@ -123,6 +125,14 @@ def _population(file: Path | None, offers: Sequence[str]) -> Population:
     except InvalidPopulation as error:
         raise click.UsageError(str(error)) from None
     return replace(found, offers=found.offers | set(offers))
+
+
+def _check_offers(population: Population, cases: Sequence[Case]) -> None:
+    """A misspelt capability would leave cases out of the run without a word."""
+    known = {need.removeprefix("not-") for case in (*packaged_cases(), *cases) for need in case.needs}
+    unknown = ", ".join(sorted(population.offers - known))
+    if unknown:
+        raise click.UsageError(f"no case needs {unknown}; what a system may offer is {', '.join(sorted(known))}")
 
 
 def _headers(given: Sequence[str]) -> dict[str, str]:

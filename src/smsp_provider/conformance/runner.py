@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from smsp_provider.conformance.cases import ABSENT, Case
 from smsp_provider.conformance.evidence import Result, Verdict
-from smsp_provider.conformance.expectations import Judge
+from smsp_provider.conformance.expectations import Finding, Judge
 from smsp_provider.conformance.message import Caller, Request, new_request
 from smsp_provider.conformance.mutations import BadStep, broken
 from smsp_provider.conformance.population import Patient, Population
@@ -65,9 +65,17 @@ class Runner:
             exchange = self._send(case, body)
         findings = tuple(self.judge.judge(case, exchange, _variables(case, request, patient, body)))
         wrong = [finding for finding in findings if not finding.holds]
-        reason = "; ".join(f"{finding.says}: {finding.reason}" for finding in wrong[:2])
         verdict = Verdict.FAILED if wrong or not findings else Verdict.PASSED
+        reason = self._reason(wrong, exchange)
         return Result(case.id, case.purpose, case.requirements, verdict, reason, findings, exchange)
+
+    def _reason(self, wrong: Sequence[Finding], exchange: Exchange) -> str:
+        """What tells most of what is wrong: that nothing came, or another status, and what else comes first."""
+        if wrong and exchange.answer is None:
+            return wrong[0].reason
+        statuses = {key for key, check in self.judge.checks.items() if check.kind == "status"}
+        first = sorted(wrong, key=lambda finding: finding.check not in statuses)
+        return "; ".join(f"{finding.says}: {finding.reason}" for finding in first[:2])
 
     def _obstacle(self, case: Case) -> str:
         """Why the case cannot be asked of this system; empty where it can."""

@@ -50,6 +50,7 @@ def test_packaged_files_can_be_printed_to_be_copied(smsp: Any, what: str, file: 
         pytest.param(("run", "--url", NOWHERE, "--only", "XX_"), "no case", id="no-such-case"),
         pytest.param(("run", "--url", NOWHERE, "--header", "nonsense"), "nonsense", id="no-header"),
         pytest.param(("run", "--url", NOWHERE, "--population", __file__), "test_commands.py", id="no-population"),
+        pytest.param(("run", "--url", NOWHERE, "--offers", "practice-lokup"), "practice-lokup", id="no-capability"),
         pytest.param(("run", "--url", NOWHERE, "--cases", __file__), "test_commands.py", id="no-cases"),
         pytest.param(("run", "--url", "https://x/", "--ca", __file__), "authority", id="no-authority"),
         pytest.param(("run", "--url", NOWHERE, "--schemas", Path(__file__).parent), "--schemas", id="no-schemas"),
@@ -83,6 +84,14 @@ def test_a_provider_that_answers_nonsense_fails_and_leaves_its_evidence(smsp: An
     assert smsp("compare", tmp_path / "first", tmp_path / "second").code == ExitCode.OK
     raw = (tmp_path / "first" / "messages" / "ER_XML_001.request.http").read_bytes()
     assert b"\r\nX-Key: 1\r\n" in raw
+
+
+def test_what_tells_most_of_a_failure_is_told_first_and_once(smsp: Any) -> None:
+    done = smsp("run", "--url", NOWHERE, "--only", "SM_VER_001")
+    assert done.out.count("no answer came") == 1
+    with BrokenServer(None, lambda _sent, _reply: Reply(404, {"Content-Type": "text/plain"}, b"no")) as server:
+        done = smsp("run", "--url", server.url, "--only", "SM_VER_001")
+    assert "       the HTTP status is 200: HTTP 404; the content type is text/xml" in done.out
 
 
 def test_what_is_secret_of_the_tester_is_not_in_the_evidence(smsp: Any, tmp_path: Path) -> None:
