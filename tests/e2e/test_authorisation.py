@@ -304,6 +304,23 @@ def test_a_repeat_that_is_told_to_try_again_stays_a_repeat(gate: Gate) -> None:
         assert gate.world.calls() == before
 
 
+@pytest.mark.rule("SMSP-AUDIT-004")
+def test_whose_message_could_not_be_read_is_on_record_where_the_certificate_tells(gate: Gate) -> None:
+    stranger = replace(WARD, certificate=certificate_of("stranger"))
+    for peer, name in ((WARD, "ward-system"), (stranger, None), (Peer("127.0.0.1"), None)):
+        answer = gate.provider.send_bytes(b"<nothing/>", "", peer)
+        assert answer.said == "fault 1000"
+        known = gate.provider.ending_of(answer).request
+        assert known is not None
+        assert (known.client, known.address) == (name, peer.address)
+    gate.registry.unavailable = True
+    answer = gate.provider.send_bytes(b"<nothing/>", "", WARD)
+    assert answer.said == "fault 1000"
+    known = gate.provider.ending_of(answer).request
+    assert known is not None
+    assert (known.client, known.common_name) == (None, "ward-system")
+
+
 @pytest.mark.rule("WS-SEC-08")
 def test_without_the_registry_nobody_is_let_in(gate: Gate) -> None:
     gate.registry.unavailable = True

@@ -13,7 +13,7 @@ from typing import Final
 
 from smsp_provider.domain.access import RegisteredClient
 from smsp_provider.domain.clients import Client, SignaturePolicy
-from smsp_provider.domain.faults import try_again
+from smsp_provider.domain.faults import ToolkitFault, try_again
 from smsp_provider.engine.exchange import Peer
 from smsp_provider.engine.ports import ClientRegistry, RegistryUnavailable
 from smsp_provider.soap.envelope import SoapMessage
@@ -51,6 +51,15 @@ class Entrance:
         if peer.over_tls:
             return book.by_certificate(peer.certificate, at)
         return book.by_username(find_username(message), at)
+
+    def name_behind(self, peer: Peer, at: datetime) -> str | None:
+        """The client's name as far as its certificate tells it, for the record of a request that is refused early."""
+        if self._registry is None or peer.certificate is None:
+            return None
+        try:
+            return self._registry.book().by_certificate(peer.certificate, at).client.name
+        except (RegistryUnavailable, ToolkitFault):
+            return None
 
     def check_security(
         self, peer: Peer, message: SoapMessage, at: datetime, client: RegisteredClient | None

@@ -162,6 +162,7 @@ class Pipeline:
                 address=peer.address,
                 common_name=peer.common_name,
                 certificate=peer.certificate.fingerprint if peer.certificate is not None else None,
+                client=self._entrance.name_behind(peer, self._clock.now()),
                 message_id=message_id,
             ),
             Inquiry(),
