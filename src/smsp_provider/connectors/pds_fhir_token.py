@@ -34,6 +34,10 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _ASSERTION_LIFE: Final = timedelta(seconds=150)
 """Half of the five minutes allowed: our clock may be so much ahead of theirs or behind it."""
 _RENEW_BEFORE: Final = timedelta(seconds=60)
+_EARLY_SECONDS: Final = 2.0
+"""For a renewal while the old token is still good: it must not use up the time of the request that makes it."""
+_FAILED_SECONDS: Final = 5.0
+"""Between two attempts to renew a token that is still good."""
 _LEAST_BITS: Final = 2048
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
@@ -114,6 +118,8 @@ class Tokens:
         self._share: Final = share
         self._renewing: Final = threading.Lock()
         self._held: AccessToken | None = None
+        self._not_before = float("-inf")
+        """When the next attempt may be made while a token is still good, on the monotonic clock."""
 
     def token(self, deadline: Deadline) -> str:
         """A token that is good for now.
@@ -126,6 +132,8 @@ class Tokens:
         if held is not None and self._left(held) > _RENEW_BEFORE:
             return held.token
         usable = held is not None and self._left(held) > timedelta(0)
+        if held is not None and usable and self._clock.monotonic() < self._not_before:
+            return held.token
         if not self._renewing.acquire(timeout=0 if usable else max(deadline.remaining(self._clock), 0)):
             if held is not None and usable:
                 return held.token
@@ -153,12 +161,14 @@ class Tokens:
             if found is not None and self._left(found) > _RENEW_BEFORE:
                 self._held = found
                 return found.token
-        try:
+        if before is None or self._left(before) <= timedelta(0):
             fresh = self._ask(deadline)
-        except SpineFailure:
-            if before is not None and self._left(before) > timedelta(0):
+        else:
+            try:
+                fresh = self._ask(Deadline(min(deadline.at, self._clock.monotonic() + _EARLY_SECONDS)))
+            except SpineFailure:
+                self._not_before = self._clock.monotonic() + _FAILED_SECONDS
                 return before.token
-            raise
         self._held = fresh
         self._share.save(fresh)
         return fresh.token

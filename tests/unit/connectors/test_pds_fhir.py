@@ -486,6 +486,27 @@ def test_without_a_token_pds_is_not_asked(
     assert connector.ask(RETRIEVE, SENDER, deadline()).query_ok
 
 
+@pytest.mark.rule("SMSP-PERF-006")
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(FaultKind.DELAY, seconds=5), Fault(FaultKind.HTTP_STATUS, status=503)],
+    ids=["slow", "down"],
+)
+def test_a_token_that_is_still_good_serves_while_it_cannot_be_renewed(
+    spine: EmbeddedSpine, keys: tuple[SigningKey, SigningKey], fault: Fault
+) -> None:
+    assert spine.fhir.desk is not None
+    spine.fhir.desk.lifetime_seconds = 50  # so short that it is to be renewed at once
+    connector = fhir_connector(spine, None, keys[0])
+    connector.ask(RETRIEVE, SENDER, deadline())
+    spine.faults.every(1, replace(fault, interaction=TOKEN))
+    # A renewal that took all the time there is would leave none for the question.
+    assert connector.ask(RETRIEVE, SENDER, deadline(4)).query_ok
+    assert connector.ask(RETRIEVE, SENDER, deadline(4)).query_ok
+    assert spine.fhir.calls[TOKEN] == 2, "one attempt to renew it, and none again at once"
+    assert spine.fhir.calls[READ] == 3
+
+
 def test_while_keys_change_the_one_that_is_registered_is_found(
     spine: EmbeddedSpine, keys: tuple[SigningKey, SigningKey]
 ) -> None:
