@@ -27,10 +27,11 @@ class InvalidCase(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OwnCheck:
-    """An expectation of one case alone: an XPath that must be true, and what it says."""
+    """An expectation of one case alone: an XPath that must be true, what it says, and where to look if it does not."""
 
     says: str
     xpath: str
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _case(table: Mapping[str, Any], service: Service, case_id: str) -> Case:
         number=_of_service(table.get("number", "own"), service),
         error_codes=_list(table.get("error", ())),
         error_text=table.get("error_text", ""),
-        checks=tuple(OwnCheck(check["says"], check["xpath"]) for check in table.get("checks", ())),
+        checks=tuple(OwnCheck(**check) for check in table.get("checks", ())),
         needs=tuple(table.get("needs", ())),
         repeat=bool(table.get("repeat", False)),
     )

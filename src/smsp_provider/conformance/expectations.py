@@ -84,7 +84,7 @@ class Judge:
         for name in case.expect:
             self._collect(name, ids)
         own = [
-            Check(f"{case.id}.{number}", check.says, "xpath", check.xpath)
+            Check(f"{case.id}.{number}", check.says, "xpath", check.xpath, seen=check.seen)
             for number, check in enumerate(case.checks, 1)
         ]
         return [*(self.checks[key] for key in ids), *own]

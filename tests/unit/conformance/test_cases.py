@@ -94,6 +94,7 @@ CASE = 'id = "SM_1"\npurpose = "p"\nrequirements = []\nservice = "VER"\nexpect =
         pytest.param(f'[[case]]\n{CASE}omit = ["surname"]', "surname", id="no-such-field-to-omit"),
         pytest.param(f"[[case]]\n{CASE}".replace('purpose = "p"\n', ""), "purpose", id="without-a-purpose"),
         pytest.param(f'[[case]]\n{CASE}http = {{ verb = "GET" }}', "verb", id="no-such-http-field"),
+        pytest.param(f'[[case]]\n{CASE}checks = [{{ says = "x", xpat = "/*" }}]', "xpat", id="no-such-key-of-a-check"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
@@ -137,6 +138,14 @@ def test_what_was_seen_instead_is_told() -> None:
         answer = Answer(503, (), soap % header + b"</soap:Envelope>")
         findings = JUDGE.judge(case, Exchange("", (), b"", answer, "", 0), {"response_action": "urn:right"})
         assert [finding.reason for finding in findings] == [seen, "HTTP 503"]
+
+
+def test_what_was_seen_instead_is_told_of_an_expectation_of_one_case_alone() -> None:
+    case = replace(next(case for case in CASES if case.id == "SM_GETPDNHS_060"), expect=())
+    root = b'<patient xmlns="urn:hl7-org:v3"><name use="L"><family>RIGHT</family><given>WRONG</given></name></patient>'
+    wanted = {f"patient_{name}": "RIGHT" for name in ("family", "given", "gender", "date_of_birth")}
+    findings = JUDGE.judge(case, Exchange("", (), b"", Answer(200, (), root), "", 0), wanted)
+    assert [finding.reason for finding in findings[:3]] == ["", "seen: WRONG", "seen: nothing"]
 
 
 @pytest.mark.parametrize(
