@@ -230,3 +230,6 @@ def test_a_smartcards_user_cannot_be_told_to_this_api(tmp_path: Path, policy: st
             assert world.spine.fhir.calls[READ] == 0
             assert ending.reason == "PDS FHIR cannot be asked in the name of a smartcard's user"
             assert "input-refused" in world.new_log()
+        else:
+            (exchange,) = ending.spine
+            assert exchange.interaction == "PDS FHIR retrieve, without the smartcard's user"

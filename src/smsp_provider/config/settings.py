@@ -19,7 +19,7 @@ from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
 from smsp_provider.config.section import Seconds, Section, has_control_character
 from smsp_provider.config.server import HTTPSListener, LeastTLS, ProxyListener, Server, is_loopback, relaxed_tls
 from smsp_provider.config.spine import SpineSettings
-from smsp_provider.config.upstream import FHIRAccess, FHIRSettings, Upstream, UpstreamSettings
+from smsp_provider.config.upstream import FHIRAccess, FHIRSettings, SmartcardPolicy, Upstream, UpstreamSettings
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
 
@@ -334,6 +334,10 @@ class Settings(BaseSettings):
             found.append("service.confirm_trace is off: a traced number is given out on one answer alone")
         if self.server.ops is not None and not is_loopback(self.server.ops):
             found.append("server.ops is not on a loopback address: metrics are open to whoever reaches it")
+        if self._reaches(Upstream.PDS_FHIR) and self.pds_fhir.smartcard is SmartcardPolicy.UNATTENDED:
+            found.append(
+                "pds_fhir.smartcard is unattended: users of smartcards are not named to PDS, only in the audit trail"
+            )
         return tuple(found)
 
 

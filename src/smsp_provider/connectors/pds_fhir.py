@@ -61,11 +61,15 @@ class _Conversation:
 
 @dataclass(slots=True)
 class _Call:
-    """One query on its way: what to send, and all ids that may have reached PDS."""
+    """One query on its way: what to send, and all ids that may have reached PDS.
+
+    ``recorded`` is the interaction as the audit trail names it, which tells of a person who was not named to PDS.
+    """
 
     target: str
     organisation: str
     interaction: str
+    recorded: str
     correlation_id: str
     deadline: Deadline
     sent: list[str] = field(default_factory=list)
@@ -126,13 +130,15 @@ class PDSFHIRConnector:
         kept, conversation.kept = conversation.kept, None
         if kept is not None and kept[0] == key and isinstance(query, Retrieval):
             return _again(kept[1])
-        call = _Call(target, organisation, interaction_of(query), conversation.correlation_id, deadline)
+        interaction = interaction_of(query)
+        recorded = interaction if sender.author is None else f"{interaction}, without the smartcard's user"
+        call = _Call(target, organisation, interaction, recorded, conversation.correlation_id, deadline)
         try:
             answer = self._answer(call)
             if asked is not None:
                 answer = self._confirmed(answer, asked, call)
         except SpineFailure as failure:
-            failure.exchange = ExchangeIds(call.interaction, tuple(call.sent))
+            failure.exchange = ExchangeIds(call.recorded, tuple(call.sent))
             raise
         if isinstance(query, CrossCheckTrace) and _is_born(answer, query.date_of_birth):
             conversation.kept = (key, answer)
@@ -167,7 +173,7 @@ class PDSFHIRConnector:
             records=records,
             references=(*answer.references, *second.references),
             exchange=ExchangeIds(
-                call.interaction, tuple(call.sent), (*answer.exchange.received, *second.exchange.received)
+                call.recorded, tuple(call.sent), (*answer.exchange.received, *second.exchange.received)
             ),
         )
 
@@ -236,7 +242,7 @@ class PDSFHIRConnector:
     def _read(self, response: HTTPAnswer, call: _Call, request_id: str) -> SpineAnswer:
         question = Question(call.interaction, request_id, call.correlation_id, self._settings.home_phone)
         answer = read_answer(Response(response.status, response.headers, response.body), question)
-        return replace(answer, exchange=replace(answer.exchange, sent=tuple(call.sent)))
+        return replace(answer, exchange=ExchangeIds(call.recorded, tuple(call.sent), answer.exchange.received))
 
 
 def _wanted_pause(response: HTTPAnswer, pause: float) -> float:

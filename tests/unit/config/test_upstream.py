@@ -147,3 +147,9 @@ def test_what_is_compared_counts_against_the_budget_of_answers_by_the_same_way(t
     assert settings.upstream.compare_with is Upstream.HL7V3
     assert settings.throttle_of_comparisons() is None
     assert settings.throttle_in_force().rate_per_second == 4
+
+
+def test_an_operator_is_told_that_smartcards_users_are_not_named_to_pds(tmp_path: Path) -> None:
+    unattended = FHIR.replace("[audit]", 'smartcard = "unattended"\n[audit]')
+    assert any("pds_fhir.smartcard" in warning for warning in load(tmp_path, unattended).warnings())
+    assert not any("pds_fhir.smartcard" in warning for warning in load(tmp_path, FHIR).warnings())
