@@ -93,8 +93,9 @@ def comparison_file(settings: Settings) -> ComparisonFile:
 def _one(way: Upstream, settings: Settings, clock: Clock, ids: IdSource, admission: Admission) -> SpineConnector:
     if way is Upstream.HL7V3:
         return _hl7v3(settings.spine, clock, ids, admission)
-    share = TokenFile(settings.audit.database.with_name("pds-fhir.token"))
-    return _pds_fhir(settings.pds_fhir, clock, ids, admission, share)
+    fhir = settings.pds_fhir
+    share = TokenFile(settings.audit.database.with_name("pds-fhir.token"), f"{fhir.api_key} at {fhir.token_url}")
+    return _pds_fhir(fhir, clock, ids, admission, share)
 
 
 def signing_keys(fhir: FHIRSettings) -> list[SigningKey]:

@@ -20,18 +20,25 @@ _MODE: Final = 0o600
 
 
 class TokenFile:
-    """Keeps one token in ``path``, in a directory of the provider's own."""
+    """Keeps one token in ``path``, in a directory of the provider's own.
 
-    def __init__(self, path: Path) -> None:
+    ``holder`` says whose it is and where from: a token of another application or endpoint, left there before settings
+    were changed, is none of ours and is sent to nobody.
+    """
+
+    def __init__(self, path: Path, holder: str) -> None:
         self._path: Final = path
+        self._holder: Final = holder
 
     def load(self) -> AccessToken | None:
-        """The token in the file; None where there is none, or a file that others may read or that holds no token."""
+        """The token in the file; None where there is none of the holder's, or a file that others may read."""
         try:
             with self._path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
                     return None
                 kept = json.load(file)
+            if kept["holder"] != self._holder:
+                return None
             ends = datetime.fromisoformat(kept["ends"])
             return AccessToken(str(kept["token"]), ends) if ends.tzinfo is not None else None
         except (OSError, ValueError, TypeError, KeyError):
@@ -45,5 +52,5 @@ class TokenFile:
                 return
             beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.{threading.get_ident()}")
             with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "w") as file:
-                json.dump({"token": token.token, "ends": token.ends.isoformat()}, file)
+                json.dump({"holder": self._holder, "token": token.token, "ends": token.ends.isoformat()}, file)
             beside.replace(self._path)
