@@ -42,6 +42,7 @@ from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.pki import make_pki
 from smsp_provider.simulator.records import SpineName, SpinePatient
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
+from smsp_provider.storage.token_file import TokenFile
 from spine_messages import AUTHOR
 
 NUMBER, OTHER = NHSNumber("9990001006"), NHSNumber("9990002002")
@@ -518,6 +519,26 @@ def test_while_keys_change_the_one_that_is_registered_is_found(
     with pytest.raises(Refused) as caught:
         only_new.token(deadline())
     assert caught.value.codes == ("invalid_request",)
+
+
+def test_workers_share_a_token_until_one_of_them_sees_it_refused(
+    spine: EmbeddedSpine, keys: tuple[SigningKey, SigningKey], tmp_path: Path
+) -> None:
+    def worker() -> Tokens:
+        endpoint = HTTPTransport(f"{spine.base_url}/oauth2/token", RealClock())
+        return Tokens(API_KEY, keys[:1], endpoint, RealClock(), RealIds(), TokenFile(tmp_path / "token", API_KEY))
+
+    one, other = worker(), worker()
+    first = one.token(deadline())
+    assert other.token(deadline()) == first
+    assert spine.fhir.calls[TOKEN] == 1
+    one.reject(first)
+    second = one.token(deadline())
+    assert second != first
+    assert other.token(deadline()) == first, "it has not been told"
+    other.reject(first)
+    assert other.token(deadline()) == second, "what was refused was the one before"
+    assert spine.fhir.calls[TOKEN] == 2
 
 
 def test_connections_can_be_dropped(spine: EmbeddedSpine, keys: tuple[SigningKey, SigningKey]) -> None:
