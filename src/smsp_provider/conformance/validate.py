@@ -60,23 +60,26 @@ class Validator:
     def result(
         self, result_id: str, message: Message, purpose: str, exchange: Exchange | None, more: Iterable[Finding] = ()
     ) -> Result:
-        """What schemas and rules say of one message."""
-        findings = (*more, *self.findings(message))
+        """What schemas and rules say of one message; a message on which not one rule could be run has not passed."""
+        by_rules = self._by_rules(message)
+        findings = (*more, *self._by_schema(message), *by_rules)
         failed = [finding for finding in findings if finding.holds is False]
-        passed = any(finding.holds for finding in findings)
         if failed:
             reason = "; ".join(f"{finding.says}: {finding.reason}" for finding in failed[:2])
             return Result(result_id, purpose, (), Verdict.FAILED, reason, findings, exchange)
-        if not passed:
+        if not any(finding.holds for finding in by_rules):
             names = ", ".join(message.names) or "no known message"
-            return Result(result_id, purpose, (), Verdict.FAILED, f"nothing was checked: {names}", findings, exchange)
+            return Result(result_id, purpose, (), Verdict.FAILED, f"no rule was run: {names}", findings, exchange)
         not_run = sum(1 for finding in findings if finding.holds is None)
         reason = f"{not_run} checks were not run" if not_run else ""
         return Result(result_id, purpose, (), Verdict.PASSED, reason, findings, exchange)
 
     def findings(self, message: Message) -> list[Finding]:
         """Schemas first, then rules."""
-        return [*self._by_schema(message), *map(_finding, self.rules.outcomes(message))]
+        return [*self._by_schema(message), *self._by_rules(message)]
+
+    def _by_rules(self, message: Message) -> list[Finding]:
+        return [_finding(outcome) for outcome in self.rules.outcomes(message)]
 
     def _by_schema(self, message: Message) -> Iterable[Finding]:
         if message.itk is not None:
