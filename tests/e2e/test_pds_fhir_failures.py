@@ -3,9 +3,11 @@
 The API is the embedded Spine's FHIR door, behind TLS and tokens.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,8 @@ from e2e.lies import ASKED, NEIGHBOUR, SHAPES, STRANGER, Shape
 from smsp_provider.domain.identifiers import OID, ODSCode
 from smsp_provider.simulator.faults import Fault, FaultKind
 from smsp_provider.simulator.fhir import READ, SEARCH, TOKEN
+from smsp_provider.simulator.fhir_outcome import FHIRReply
+from smsp_provider.simulator.http import HTTPRequest
 
 DEADLINE, SLACK = 1.5, 2.0
 """Seconds; the slack is for a machine that has other things to do."""
@@ -141,6 +145,36 @@ def test_what_pds_says_of_a_number(world: FHIRWorld, name: str) -> None:
     for shape, said in ((VERIFY, by_number), (DETAILS_BY_NUMBER, by_number), (DETAILS_BY_SEARCH, after_a_search)):
         answer = world.ask(shape.service, shape.fields(ASKED))
         assert (answer.said, answer.is_bare) == (said, True)
+
+
+def numbered(number: str) -> dict[str, Any]:
+    return {"id": number, "identifier": [{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": number}]}
+
+
+IMPOSSIBLE: dict[str, dict[str, Any]] = {
+    "a day of birth that no month has": {"birthDate": "1962-02-30"},
+    "a month of birth that no year has": {"birthDate": "1962-13-01"},
+    "a date of birth in words": {"birthDate": "in spring"},
+    "a date of birth in figures of another script": {"birthDate": "\uff11\uff19\uff16\uff12-03-17"},
+    "a date of birth that is a number": {"birthDate": 19620317},
+    "a day of death that no month has": {"deceasedDateTime": "2021-02-30T00:00:00+00:00"},
+    "a number with a wrong check digit": numbered("9990001007"),
+    "a number of nine digits": numbered("999000100"),
+    "no number": {"identifier": []},
+}
+
+
+@pytest.mark.rule("SMSP-ERR-006")
+@pytest.mark.parametrize("shape", [DETAILS_BY_NUMBER, DETAILS_BY_SEARCH], ids=["by number", "by search"])
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_a_record_that_cannot_be_is_no_answer(world: FHIRWorld, shape: Shape, what: str) -> None:
+    def mutate(request: HTTPRequest, reply: FHIRReply) -> FHIRReply:
+        is_read = not request.path.endswith("/Patient")
+        return replace(reply, document={**json.loads(reply.body), **IMPOSSIBLE[what]}) if is_read else reply
+
+    world.spine.fhir.mutate = mutate
+    answer = world.ask(shape.service, shape.fields(ASKED))
+    assert (answer.said, answer.is_bare) == ("SMSP-0002", True)
 
 
 @pytest.mark.parametrize(
