@@ -1,15 +1,17 @@
 """The demonstration of who is let in, as a test: every rule alone, then a client that is shut out in an incident."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from security_demo import IN_FLIGHT, IN_FORCE_SECONDS, Demo, checks, running_demo, shut_out
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with running_demo(tmp_path_factory.mktemp("demo")) as running:
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """One for each test: the second one changes a client."""
+    with running_demo(tmp_path) as running:
         yield running
 
 
