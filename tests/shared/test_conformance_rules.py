@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given, settings
 from lxml import etree
 
+from connectors_under_test import HL7, connector_worlds
 from reference import shared_file
 from smsp_provider.conformance.captures import messages_in
 from smsp_provider.conformance.rules_language import PathMap, read_rules
 from smsp_provider.conformance.rules_run import Outcome, RuleRunner, RuleVerdict
 from smsp_provider.conformance.validate import Validator, packaged_rules
 from smsp_provider.domain.audit_identity import SpineAuthor
+from smsp_provider.domain.service import Service
+from smsp_provider.simulator.http import HTTPRequest
+from smsp_provider.simulator.patients import PatientStore
+from smsp_provider.simulator.population import load_population, scenarios
+from smsp_provider.simulator.server import EmbeddedSpine
 from smsp_provider.xmlcore.schemas import Schemas
 from spine_messages import SyncQuery, authors, built, queries
 
@@ -57,6 +63,35 @@ def test_every_query_keeps_the_official_rules(query: SyncQuery, author: SpineAut
         failed = [what for what in failed if AUTHOR not in what]
     assert failed == []
     assert sum(1 for outcome in found if outcome.verdict is RuleVerdict.PASSED) > 15
+
+
+def test_every_message_that_leaves_for_spine_keeps_the_official_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they came over TLS, for everybody of the population and all services; nobody's name is on them."""
+    taken: list[bytes] = []
+    reply = EmbeddedSpine._reply
+
+    def take(spine: EmbeddedSpine, request: HTTPRequest) -> object:
+        taken.append(request.body)
+        return reply(spine, request)
+
+    monkeypatch.setattr(EmbeddedSpine, "_reply", take)
+    with PatientStore() as store:
+        load_population(store)
+        with connector_worlds(tmp_path, store) as worlds:
+            for scenario in scenarios():
+                for service in Service:
+                    worlds[HL7].answer(service, scenario.ask, patience=0.1)
+    names = Counter[str]()
+    for body in taken:
+        (message,) = messages_in("query", body)
+        failed = [one.what for one in runner().outcomes(message) if one.verdict is RuleVerdict.FAILED]
+        assert failed, "the exception is that of the author block"
+        assert [what for what in failed if AUTHOR not in what] == []
+        names.update(message.names)
+    assert set(names) == {"QUPA_IN000005UK01", "QUPA_IN000008UK02", "QUPA_IN000014UK01"}
+    assert min(names.values()) > 50
 
 
 @settings(deadline=None, max_examples=20)
