@@ -144,6 +144,7 @@ def _pds_fhir(
     if fhir.access is FHIRAccess.SIGNED_JWT:
         endpoint = HTTPTransport(fhir.token_url, clock, context, limits)
         tokens = Tokens(fhir.api_key, signing_keys(fhir), endpoint, clock, ids, share)
-    transport = HTTPTransport(fhir.base_url, clock, context, limits)
+    # What is sent again counts towards the budget: the connector does it, by leave.
+    transport = HTTPTransport(fhir.base_url, clock, context, limits, resend=False)
     settings = PDSFHIRSettings(fhir.home_phone.value, fhir.smartcard is SmartcardPolicy.UNATTENDED)
     return PDSFHIRConnector(settings, transport, tokens, clock, ids, time.sleep, random.random, admission.admit_repeat)

@@ -66,7 +66,7 @@ ROWS = {
     "503": Row(outcome("SERVICE_UNAVAILABLE", 503), "SMSP-0004", sends=3),
     "504": Row(Fault(FaultKind.HTTP_STATUS, status=504), "SMSP-0004", sends=3),
     "timeout": Row(Fault(FaultKind.DELAY, seconds=30), "SMSP-0004"),
-    "reset": Row(Fault(FaultKind.DROP_AFTER_READING), "SMSP-0004", sends=6),
+    "reset": Row(Fault(FaultKind.DROP_AFTER_READING), "SMSP-0004", sends=3),
     "cut": Row(Fault(FaultKind.CUT), "SMSP-0004", sends=3),
     "409 of that system": Row(outcome("SOMETHING_NEW", 409), "DEMOG-9999", UNMAPPED),
     "page": Row(Fault(FaultKind.HTML), "SMSP-0002"),

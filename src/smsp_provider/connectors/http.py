@@ -126,7 +126,8 @@ class HTTPTransport:
     """Calls one server: every status is an answer, redirects too, which are never followed.
 
     Transports that are given the same ``slots`` keep to one bound on the calls in flight together, in place of
-    ``max_in_flight`` each.
+    ``max_in_flight`` each. A request that met a kept connection which the peer had closed is sent again at once, unless
+    ``resend`` is False: for callers that send again by themselves, and have to count what is sent.
 
     Safe to build before a fork: the connections, and only they, are made at the first call in each process that uses
     its own copy. Thread-safe.
@@ -143,6 +144,8 @@ class HTTPTransport:
         context: ssl.SSLContext | None = None,
         limits: TransportLimits | None = None,
         slots: threading.Semaphore | None = None,
+        *,
+        resend: bool = True,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
@@ -160,6 +163,7 @@ class HTTPTransport:
         self._clock: Final = clock
         self._limits: Final = limits or TransportLimits()
         self._slots: Final = slots or threading.BoundedSemaphore(self._limits.max_in_flight)
+        self._resend: Final = resend
         self._lock: Final = threading.Lock()
         self._pool: HTTPConnectionPool | None = None
         # urllib3 logs targets and headers at DEBUG and WARNING; its loggers inherit this level from their parent.
@@ -185,6 +189,8 @@ class HTTPTransport:
             except Stale:
                 # The others that waited as long are as dead: the second attempt must not meet another one.
                 self.close_idle()
+                if not self._resend:
+                    raise _closed_unanswered() from None
                 return self._exchange_again(request, deadline)
         finally:
             self._slots.release()
@@ -201,7 +207,7 @@ class HTTPTransport:
             return self._exchange(request, deadline)
         except (Stale, NotSent):
             # NotSent would claim that Spine has seen nothing; the first attempt may have reached it.
-            raise SentNoAnswer("the connection was closed without an answer") from None
+            raise _closed_unanswered() from None
 
     def _exchange(self, request: _Request, deadline: Deadline) -> HTTPAnswer:
         left = deadline.remaining(self._clock)
@@ -277,6 +283,10 @@ class SpineTransport(HTTPTransport):
             raise Unreadable(f"HTTP status {status} is no answer to a query")
         if _MULTIPLE_CHOICES <= status < _SERVER_ERROR:
             raise Refused(f"HTTP status {status}")
+
+
+def _closed_unanswered() -> SentNoAnswer:
+    return SentNoAnswer("the connection was closed without an answer")
 
 
 @contextmanager

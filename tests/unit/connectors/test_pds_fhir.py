@@ -367,6 +367,39 @@ def test_retry_after_is_honoured_within_the_deadline_and_not_waited_for_beyond()
                 assert pauses == [0.01]
 
 
+@pytest.mark.rule("SMSP-PERF-001", "SMSP-PERF-006")
+def test_a_request_that_met_a_closed_connection_goes_again_by_leave_only() -> None:
+    answered = saying(patient())
+    leave: list[Deadline] = []
+
+    def once_each(peer: Peer) -> None:
+        request = peer.read_request()
+        assert request is not None
+        peer.send(answered(*parsed(request)))
+        peer.read_request()  # and closes without an answer
+
+    def may_repeat(deadline: Deadline) -> bool:
+        leave.append(deadline)
+        return True
+
+    with ScriptedServer(once_each) as server:
+        transport = HTTPTransport(server.url(path="/R4"), RealClock(), resend=False)
+        connector = PDSFHIRConnector(
+            PDSFHIRSettings(pause_seconds=0.01),
+            transport,
+            None,
+            RealClock(),
+            RealIds(),
+            time.sleep,
+            lambda: 0.5,
+            may_repeat,
+        )
+        connector.ask(RETRIEVE, SENDER, deadline())
+        assert connector.ask(RETRIEVE, SENDER, deadline()).query_ok
+    assert len(server.requests) == 3
+    assert len(leave) == 1
+
+
 def test_what_was_refused_is_not_asked_again() -> None:
     with ScriptedServer(replying(saying(outcome("MISSING_VALUE"), "400 X"))) as server, pytest.raises(Refused):
         connector_to(server).ask(RETRIEVE, SENDER, deadline())
