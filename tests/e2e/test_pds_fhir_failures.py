@@ -197,7 +197,9 @@ def test_without_a_token_there_is_an_answer_in_time(tmp_path: Path, fault: Fault
         assert (answer.said, answer.is_bare) == (said, True)
         assert answer.seconds < DEADLINE + SLACK
         assert world.spine.fhir.calls[READ] == 0
-        assert (REFUSED_US in world.new_log()) is (said == "SMSP-9999")
+        log = world.new_log()
+        assert (REFUSED_US in log) is (said == "SMSP-9999")
+        assert ("invalid_request planned" in log) is (said == "SMSP-9999")
         world.calm()
         assert world.ask(VERIFY.service, VERIFY.fields(ASKED)).code == "SMSP-0000"
 

@@ -44,7 +44,8 @@ _SERVER_ERROR: Final = 500
 _TOO_MANY_REQUESTS: Final = 429
 _TOKEN: Final = re.compile(r"[!-~]{1,4096}")
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
-_ERROR: Final = re.compile(r"[A-Za-z0-9_ -]{1,40}")
+_ERROR: Final = re.compile(r"[A-Za-z0-9_. -]{1,80}")
+"""An error's short name, or the id under which those who run the platform find it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Tokens:
 
         Raises:
             NotSent: there is none in time: the endpoint cannot be reached, is in trouble, or slow.
-            Refused: the endpoint does not know us; its short error is in ``codes``.
+            Refused: the endpoint does not know us; its short error and the id of its message are in ``codes``.
         """
         held = self._held
         if held is not None and self._left(held) > _RENEW_BEFORE:
@@ -208,9 +209,9 @@ def _read(answer: HTTPAnswer, asked: datetime) -> AccessToken:
         document = None
     members = document if isinstance(document, dict) else {}
     if status != _OK:
-        error = members.get("error")
-        known = isinstance(error, str) and _ERROR.fullmatch(error)
-        raise Refused(f"the token endpoint answered HTTP status {status}", (str(error),) if known else ())
+        told = (members.get("error"), members.get("message_id"))
+        codes = tuple(text for text in told if isinstance(text, str) and _ERROR.fullmatch(text))
+        raise Refused(f"the token endpoint answered HTTP status {status}", codes)
     token, seconds = members.get("access_token"), str(members.get("expires_in", ""))
     kind = members.get("token_type")
     if (

@@ -153,3 +153,15 @@ def test_an_operator_is_told_that_smartcards_users_are_not_named_to_pds(tmp_path
     unattended = FHIR.replace("[audit]", 'smartcard = "unattended"\n[audit]')
     assert any("pds_fhir.smartcard" in warning for warning in load(tmp_path, unattended).warnings())
     assert not any("pds_fhir.smartcard" in warning for warning in load(tmp_path, FHIR).warnings())
+
+
+def test_live_refuses_what_is_relaxed_also_where_it_is_compared_with_only(tmp_path: Path) -> None:
+    compared = COMPARING.replace("pds-fhir", "HL7V3").replace("hl7v3", "pds-fhir").replace("HL7V3", "hl7v3")
+    text = FHIR.replace('kind = "pds-fhir"', compared).replace("[audit]", SPINE + "[audit]")
+    assert load(tmp_path, text).upstream.compare_with is Upstream.PDS_FHIR
+    for old, new in (
+        ('api_key = "an-api-key"', 'access = "none"'),
+        ("https://fhir.example/FHIR", "http://localhost/FHIR"),
+    ):
+        with pytest.raises(ValidationError, match="not allowed in live: pds_fhir"):
+            load(tmp_path, text.replace(old, new))

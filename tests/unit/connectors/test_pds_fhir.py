@@ -551,7 +551,9 @@ def test_while_keys_change_the_one_that_is_registered_is_found(
     only_new = Tokens(API_KEY, keys[1:], endpoint, RealClock(), RealIds(), OneProcess())
     with pytest.raises(Refused) as caught:
         only_new.token(deadline())
-    assert caught.value.codes == ("invalid_request",)
+    error, message_id = caught.value.codes
+    assert error == "invalid_request"
+    assert re.fullmatch("[0-9a-f]{16}", message_id), "those who run the platform ask for it"
 
 
 def test_workers_share_a_token_until_one_of_them_sees_it_refused(
