@@ -138,6 +138,23 @@ def test_what_a_killed_worker_had_at_spine_is_free_again(running: tuple[ServedPr
     assert provider.ask().code == "SMSP-0000"
 
 
+def test_metrics_that_cannot_be_made_are_a_status_and_a_line_of_the_log(running: tuple[ServedProvider, Path]) -> None:
+    provider, folder = running
+    (table,) = folder.rglob("throttle.table")
+    content = table.read_bytes()
+    with table.open("r+b") as file:
+        file.seek(64)
+        file.write(b"\xff" * 512)
+    try:
+        assert provider.ops_get("/metrics").status == 503
+    finally:
+        with table.open("r+b") as file:
+            file.write(content)
+    assert provider.ops_get("/metrics").status == 200
+    assert "The metrics cannot be made: " in provider.log.read_text()
+    assert "Traceback" not in provider.log.read_text()
+
+
 def test_an_audit_trail_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
     with served(tmp_path / "state", workers=1, threads=2) as (provider, _):
         audit = tmp_path / "state" / "audit"

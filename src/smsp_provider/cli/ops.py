@@ -4,6 +4,7 @@ It looks at what every request needs, about once a second, takes back what kille
 the throughput of each day into the operator log when the day is over (SMSP-PERF-002).
 """
 
+import errno
 import socket
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -48,7 +49,11 @@ def run_ops(settings: Settings, listener: socket.socket, audit_inode: int, obser
         return look_at_provider()
 
     def metrics() -> bytes:
-        return exposition(counters.read(), counters.hours(), throttle.use(), clock.now())
+        try:
+            return exposition(counters.read(), counters.hours(), throttle.use(), clock.now())
+        except Exception as error:  # noqa: BLE001 - a table that somebody else wrote into can hold anything
+            observer.note(Level.ERROR, f"The metrics cannot be made: {type(error).__name__}")
+            raise OSError(errno.EIO, "no metrics") from None
 
     return serve_ops(listener, look, metrics, CONTENT_TYPE)
 

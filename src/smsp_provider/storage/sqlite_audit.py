@@ -21,7 +21,7 @@ from smsp_provider.audit.events import Change, Closure, Ending, Intent, Operator
 from smsp_provider.audit.trail import AuditUnavailable, Entry
 from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
-from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer
+from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer, has_room
 from smsp_provider.storage.writer_lock import WriterLock
 
 __all__ = ["SqliteAuditTrail", "keep_to"]
@@ -111,6 +111,17 @@ class SqliteAuditTrail:
                 self._connected()
                 return self._path.stat().st_ino
         except (sqlite3.Error, OSError) as error:
+            raise AuditUnavailable(_reason(error)) from None
+
+    def has_room(self) -> bool:
+        """Whether its file system takes more: an open file says nothing about that, and only a record would fail.
+
+        Raises:
+            AuditUnavailable: that cannot be told.
+        """
+        try:
+            return has_room(self._path)
+        except OSError as error:
             raise AuditUnavailable(_reason(error)) from None
 
     def open_intent(self, intent: Intent) -> None:

@@ -14,13 +14,15 @@ from typing import Final
 
 from smsp_provider.storage.private_file import make_private
 
-__all__ = ["StorageUnsafe", "Synchronous", "connect_reader", "connect_writer"]
+__all__ = ["StorageUnsafe", "Synchronous", "connect_reader", "connect_writer", "has_room"]
 
 _APPLICATION_ID: Final = 0x534D5350
 """``SMSP`` in ASCII: tells this file from any other SQLite database."""
 _FORM: Final = 1
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SMALLEST_PAGE: Final = 512
+_LEAST_ROOM: Final = 8_000_000
+"""What the write-ahead log may take before it is moved into the file, and as much for the file, in bytes."""
 _LOG_PAGES: Final = 8192
 """How long the write-ahead log gets before a commit moves it into the database: 33 MB, of some 4,000 requests.
 
@@ -109,6 +111,16 @@ def connect_reader(path: Path, *, wait_s: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def has_room(path: Path) -> bool:
+    """Whether the file system of ``path`` takes more for some time to come; quotas are not looked at.
+
+    Raises:
+        OSError: its directory cannot be looked at.
+    """
+    found = os.statvfs(path.parent)
+    return not found.f_flag & os.ST_RDONLY and found.f_bavail * found.f_frsize >= _LEAST_ROOM
 
 
 def _check_place(path: Path, *, create: bool) -> None:

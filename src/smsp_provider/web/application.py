@@ -79,6 +79,6 @@ def is_writable(audit: SqliteAuditTrail) -> bool:
     """Nothing is answered that is not on record: without the audit trail there is no service."""
     try:
         audit.open()
+        return audit.has_room()
     except (AuditUnavailable, StorageUnsafe):
         return False
-    return True

@@ -96,6 +96,14 @@ def test_a_full_disk_fails_the_whole_batch_and_the_trail_comes_back_with_the_spa
     assert [entry.seq for entry in trail.read()] == list(range(1, written + 2))
 
 
+def test_whether_there_is_room_is_asked_of_the_file_system(trail: SqliteAuditTrail, path: Path) -> None:
+    trail.open()
+    assert trail.has_room()
+    path.parent.rename(path.parent.with_name("moved"))
+    with pytest.raises(AuditUnavailable, match="ENOENT"):
+        trail.has_room()
+
+
 def test_a_file_system_that_takes_no_more_bytes_makes_it_unavailable(path: Path) -> None:
     program = """
 import resource

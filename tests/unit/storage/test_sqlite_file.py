@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer
+from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer, has_room
 
 
 @pytest.fixture
@@ -111,3 +111,11 @@ def test_a_reader_cannot_write(path: Path) -> None:
     _make(path)
     with closing(connect_reader(path, wait_s=1)) as connection, pytest.raises(sqlite3.OperationalError):
         connection.execute("INSERT INTO writer (token, pid, at, after) VALUES ('W', 1, 'now', 0)")
+
+
+def test_a_file_system_that_takes_no_more_is_told_from_one_with_room(path: Path) -> None:
+    path.parent.mkdir()
+    assert has_room(path)
+    assert not has_room(Path("/proc/audit.sqlite")), "a real one without room, wherever this runs"
+    with pytest.raises(OSError, match="No such file"):
+        has_room(path.parent / "none" / "audit.sqlite")
