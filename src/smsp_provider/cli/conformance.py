@@ -13,7 +13,7 @@ from smsp_provider.cli.conformance_run import run_command
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.table import print_table
-from smsp_provider.conformance.compare import differences
+from smsp_provider.conformance.compare import changed_facts, differences
 from smsp_provider.conformance.datafiles import data_text
 from smsp_provider.conformance.evidence import UnreadableRun, read_run
 from smsp_provider.conformance.population import PACKAGED
@@ -66,9 +66,12 @@ def compare_command(*, first: Path, second: Path) -> int:
     Exit code 1 when the second run proves less than the first.
     """
     try:
-        found = list(differences(read_run(first), read_run(second)))
+        before, after = read_run(first), read_run(second)
     except UnreadableRun as error:
         raise CannotStart(str(error)) from None
+    for fact in changed_facts(before, after):
+        click.echo(f"other {fact}")
+    found = list(differences(before, after))
     for difference in found:
         click.echo(f"{'WORSE ' if difference.worse else '      '}{difference.case}: {difference.text}")
     worse = sum(1 for difference in found if difference.worse)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Difference", "differences"]
+__all__ = ["Difference", "changed_facts", "differences"]
 
 Row = Mapping[str, Any]
 
@@ -16,6 +16,14 @@ class Difference:
     case: str
     text: str
     worse: bool = False
+
+
+def changed_facts(first: Row, second: Row) -> Iterator[str]:
+    """What the runs were not alike in before they began: address, population, capabilities, harness."""
+    before, after = first["facts"], second["facts"]
+    for name in dict.fromkeys((*before, *after)):
+        if name != "time" and before.get(name) != after.get(name):
+            yield f"{name}: {before.get(name, 'not told')} became {after.get(name, 'not told')}"
 
 
 def differences(first: Row, second: Row) -> Iterator[Difference]:

@@ -81,7 +81,9 @@ def test_a_provider_that_answers_nonsense_fails_and_leaves_its_evidence(smsp: An
         for name in ("first", "second"):
             done = smsp("run", "--url", server.url, "--only", "ER_", "--to", tmp_path / name, "--header", "X-Key: 1")
             assert done.code == ExitCode.UNEXPECTED
-    assert smsp("compare", tmp_path / "first", tmp_path / "second").code == ExitCode.OK
+    smsp("run", "--url", server.url, "--only", "ER_", "--to", tmp_path / "third", "--offers", "actors")
+    assert smsp("compare", tmp_path / "first", tmp_path / "second").out == "0 differences, 0 of them for the worse\n"
+    assert "other offered: " in smsp("compare", tmp_path / "first", tmp_path / "third").out
     raw = (tmp_path / "first" / "messages" / "ER_XML_001.request.http").read_bytes()
     assert b"\r\nX-Key: 1\r\n" in raw
 

@@ -12,7 +12,7 @@ from lxml import etree
 
 from command_line import run_main
 from reference import shared_file
-from smsp_provider.conformance.compare import differences
+from smsp_provider.conformance.compare import changed_facts, differences
 from smsp_provider.conformance.evidence import Result, Run, UnreadableRun, Verdict, form_hash, read_run, write_run
 from smsp_provider.conformance.expectations import Finding
 from smsp_provider.conformance.report import html_report
@@ -119,6 +119,16 @@ def test_what_differs_is_told_and_what_is_worse_is_marked(tmp_path: Path) -> Non
     assert found(run(GOOD), run(other), tmp_path) == [("the answer says something else", False)]
     assert found(run(GOOD), run(status), tmp_path) == [("HTTP 200 became 201", False)]
     assert found(run(lost), run(BAD), tmp_path) == [("no longer holds: B, C", True)]
+
+
+def test_what_two_runs_were_not_alike_in_from_the_start_is_told() -> None:
+    first = {"facts": {"system under test": "http://a/", "time": "1", "population": "mine"}}
+    second = {"facts": {"system under test": "http://b/", "time": "2", "offered": "tls", "population": "mine"}}
+    assert list(changed_facts(first, first)) == []
+    assert list(changed_facts(first, second)) == [
+        "system under test: http://a/ became http://b/",
+        "offered: not told became tls",
+    ]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
