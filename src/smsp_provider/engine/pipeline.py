@@ -6,6 +6,8 @@ durable in the audit trail, the answer is fault 2100 and carries nothing of a pa
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -51,6 +53,7 @@ __all__ = ["Pipeline"]
 _LONDON: Final = ZoneInfo("Europe/London")
 """Where "today" is for PDS (pds-services.md)."""
 
+_HOUR_SECONDS: Final = 3600
 _MILLISECONDS: Final = 1000
 _OK: Final = 200
 
@@ -126,7 +129,7 @@ class Pipeline:
             except Busy as busy:
                 raise busy.as_fault() from None
 
-        today = HL7Date.of(received.arrived.astimezone(_LONDON).date())
+        today = _day_in_london(int(received.arrived.timestamp()) // _HOUR_SECONDS)
         use = self._repeats.use(received.exchange_id, received.addressing.message_id, received.arrived)
         try:
             understood = understand(
@@ -413,6 +416,12 @@ class Pipeline:
                 username=exchange.facts.username,
             )
         )
+
+
+@lru_cache(maxsize=4)
+def _day_in_london(hour: int) -> HL7Date:
+    """The day there in an hour (UTC, since 1970): days begin, and the clock changes, with a full hour."""
+    return HL7Date.of(datetime.fromtimestamp(hour * _HOUR_SECONDS, _LONDON).date())
 
 
 def _broken(crash: Exception) -> ToolkitFault:

@@ -6,7 +6,7 @@ learned or raises; what was learned before a stage raised travels with the excep
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from smsp_provider.audit.events import RequestFacts
@@ -15,6 +15,7 @@ from smsp_provider.domain.audit_identity import Caller, organisation_in
 from smsp_provider.domain.clients import PriorityClass
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.requests import ByNumber, ServiceRequest, check_fields
 from smsp_provider.domain.service import Service
@@ -121,7 +122,8 @@ class _Learnt:
     distribution: Distribution | None = None
     request: ServiceRequest | None = None
 
-    def facts(self) -> RequestFacts:
+    def facts(self, ods_code: ODSCode | None = None) -> RequestFacts:
+        """For the audit; ``ods_code`` is the organisation the request goes to Spine for, once that is known."""
         received, security, distribution = self.received, self.security, self.distribution
         peer, addressing = received.exchange.peer, received.addressing
         caller = distribution.caller if distribution is not None else None
@@ -142,7 +144,7 @@ class _Learnt:
             tracking_id=tracking_id,
             audit_ids=audit_ids,
             method=caller.method if isinstance(caller, Caller) else None,
-            ods_code=caller.ods_code if isinstance(caller, Caller) else organisation_in(audit_ids),
+            ods_code=ods_code or (caller.ods_code if isinstance(caller, Caller) else organisation_in(audit_ids)),
             sender_address=distribution.sender_address if distribution is not None else None,
             from_address=addressing.sender,
             nhs_number=self.request.nhs_number if isinstance(self.request, ByNumber) else None,
@@ -183,7 +185,7 @@ def _understand(
     sender = SpineSender(directory.asid_for(caller), caller.author, directory.organisation_of(caller))
     priority = PriorityClass.NORMAL if client is None else client.client.priority
     return Understood(
-        replace(learnt.facts(), ods_code=sender.ods_code),
+        learnt.facts(sender.ods_code),
         learnt.request,
         sender,
         ANYBODY if client is None else client.client.name,
