@@ -112,7 +112,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
     raise AssertionError
 
 
-def in_child(work: Callable[[], None]) -> int:
+def in_child(work: Callable[[], object]) -> int:
     """Do ``work`` in a forked process that stays until it is killed; its number."""
     told, tell = os.pipe()
     pid = os.fork()
