@@ -103,27 +103,23 @@ class Breaker:
             state = state._replace(
                 window_from=now, calls=0, failures=0, former_calls=state.calls, former_failures=state.failures
             )
-        state = _with_call(state, well=well)
+        # (Said in full: for each query, and _replace takes several times as long.)
+        state = BreakerState(
+            state.phase,
+            state.since,
+            state.window_from,
+            state.calls + 1,
+            state.failures + (not well),
+            state.former_calls,
+            state.former_failures,
+            state.probed_at,
+            state.successes,
+            state.opened,
+        )
         failures = state.failures + state.former_failures
         if failures >= self._policy.failures and failures >= self._policy.ratio * (state.calls + state.former_calls):
             return BreakerState(phase=Phase.OPEN, since=now, probed_at=now, opened=state.opened + 1)
         return state
-
-
-def _with_call(state: BreakerState, *, well: bool) -> BreakerState:
-    # (Said in full: for each query, and _replace takes several times as long.)
-    return BreakerState(
-        state.phase,
-        state.since,
-        state.window_from,
-        state.calls + 1,
-        state.failures + (not well),
-        state.former_calls,
-        state.former_failures,
-        state.probed_at,
-        state.successes,
-        state.opened,
-    )
 
 
 def speaks_against_spine(failure: BaseException | None) -> bool | None:

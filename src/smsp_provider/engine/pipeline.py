@@ -58,7 +58,7 @@ _MILLISECONDS: Final = 1000
 _OK: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Exchange:
     """What every ending needs: which exchange, since when, and what is known about its request."""
 

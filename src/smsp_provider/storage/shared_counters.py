@@ -5,7 +5,6 @@ comes when there is no room for another name is left out.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -36,7 +35,11 @@ class SharedCounters:
 
     def add(self, amounts: Iterable[tuple[str, float]], *, hour: int | None = None) -> None:
         """Add to counters; with ``hour`` (since 1970) count a request in it, too."""
-        with suppress(OSError), self._region.locked() as table:
+        try:
+            table = self._region.acquire()
+        except OSError:
+            return
+        try:
             if table is not self._known:
                 # Another mapping: after a fork there may be another file behind it.
                 self._known, self._places = table, {}
@@ -50,6 +53,8 @@ class SharedCounters:
                 at = _HOURS_AT + hour % _HOURS * _HOUR.size
                 counted, requests = _HOUR.unpack_from(table, at)
                 _HOUR.pack_into(table, at, hour, requests + 1 if counted == hour else 1)
+        finally:
+            self._region.release()
 
     def read(self) -> dict[str, float]:
         """Every counter by its name.

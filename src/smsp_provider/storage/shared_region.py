@@ -95,18 +95,16 @@ class SharedRegion:
             raise
         return self._content
 
-    __enter__ = acquire
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
+    def release(self, *_: object) -> None:
         """Let others to the content."""
         try:
             if self._descriptor is not None:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
             self._guard.release()
+
+    # (The same methods, and not others that call them: a request comes here several times.)
+    __enter__, __exit__ = acquire, release
 
     def _lock(self, descriptor: int) -> None:
         """Wait in short steps: the call that waits in the kernel knows no end."""

@@ -342,48 +342,41 @@ class _RequestUnderWay:
 class _Leave:
     """The time in which a request asks Spine."""
 
-    __slots__ = ("_held_since", "_throttle", "_turn")
+    __slots__ = ("_throttle", "_turn", "held_since")
 
     def __init__(self, throttle: SharedThrottle, turn: Turn) -> None:
         self._throttle, self._turn = throttle, turn
-        self._held_since: float | None = None
+        self.held_since: float | None = None
+        """When the request took its place at Spine; None before its first query."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._held_since is not None:
-            self._throttle.leave_place(self._held_since)
+        if self.held_since is not None:
+            self._throttle.leave_place(self.held_since)
 
     def query(self) -> "_Query":
         """See :meth:`smsp_provider.engine.admission.Leave.query`."""
-        return _Query(self)
-
-    def begin(self) -> float:
-        """Take a turn; the moment it came."""
-        came = self._throttle.take_turn(self._turn, has_place=self._held_since is not None)
-        if self._held_since is None:
-            self._held_since = came
-        return came
-
-    def end(self, began: float, failure: BaseException | None) -> None:
-        """Let the breaker know how a query ended."""
-        self._throttle.note(self._turn, began, failure)
+        return _Query(self, self._throttle, self._turn)
 
 
 class _Query:
     """The time of one query."""
 
-    __slots__ = ("_began", "_leave")
+    __slots__ = ("_began", "_leave", "_throttle", "_turn")
 
-    def __init__(self, leave: _Leave) -> None:
-        self._leave = leave
+    def __init__(self, leave: _Leave, throttle: SharedThrottle, turn: Turn) -> None:
+        self._leave, self._throttle, self._turn = leave, throttle, turn
         self._began = 0.0
 
     def __enter__(self) -> None:
-        self._began = self._leave.begin()
+        leave = self._leave
+        self._began = self._throttle.take_turn(self._turn, has_place=leave.held_since is not None)
+        if leave.held_since is None:
+            leave.held_since = self._began
 
     def __exit__(
         self, _kind: type[BaseException] | None, failure: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._leave.end(self._began, failure)
+        self._throttle.note(self._turn, self._began, failure)

@@ -43,6 +43,7 @@ _REFUSALS: Final = Struct(f"<{len(Refusal)}q")
 _WAITING_AT: Final = 8 * 8 + 2 * 8
 _BREAKER_AT: Final = 256
 _PROCESSES_AT: Final = 512
+_PLACES_AT: Final = _PROCESSES_AT + MARK.size
 _CLIENTS_AT: Final = _PROCESSES_AT + PROCESSES * _PROCESS.size
 _HELD_AT: Final = _CLIENTS_AT + CLIENTS * _CLIENT.size
 """How many requests of each client each process has under way: a row of small numbers for each client."""
@@ -105,7 +106,7 @@ class ThrottleTable:
 
     def is_process(self, process: int, mark: bytes) -> bool:
         """Whether the row is still that of the process with this :func:`mark_of_process`."""
-        start = _process_at(process)
+        start = _PROCESSES_AT + process * _PROCESS.size
         return self._view[start : start + MARK.size] == mark
 
     def claim_process(self, mark: bytes) -> int | None:
@@ -120,12 +121,12 @@ class ThrottleTable:
 
     def places(self, process: int) -> tuple[int, int]:
         """How many requests of a process have a place at Spine, and how many wait for one."""
-        in_flight, waiting = _PLACES.unpack_from(self._view, _places_at(process))
+        in_flight, waiting = _PLACES.unpack_from(self._view, _PLACES_AT + process * _PROCESS.size)
         return in_flight, waiting
 
     def add_places(self, process: int, in_flight: int, waiting: int) -> None:
         """Count places and waiting requests of a process up or down."""
-        at = _places_at(process)
+        at = _PLACES_AT + process * _PROCESS.size
         had, waited = _PLACES.unpack_from(self._view, at)
         _PLACES.pack_into(self._view, at, max(0, had + in_flight), max(0, waited + waiting))
 
@@ -309,10 +310,6 @@ class ThrottleTable:
 
 def _process_at(process: int) -> int:
     return _PROCESSES_AT + process * _PROCESS.size
-
-
-def _places_at(process: int) -> int:
-    return _process_at(process) + MARK.size
 
 
 def _client_at(client: int) -> int:
