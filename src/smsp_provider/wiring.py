@@ -33,6 +33,7 @@ from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.client_registry import ClientStore
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
 from smsp_provider.storage.daily_notices import DailyNotices
+from smsp_provider.storage.deferred_counters import DeferredCounters
 from smsp_provider.storage.deferred_probing import DeferredProbingWatch
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.shared_counters import SharedCounters
@@ -221,7 +222,7 @@ def build_provider(
     audit = build_audit(settings, clock)
     if observer is None:
         observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
-    observer = CountingObserver(observer, build_counters(settings), clock)
+    observer = CountingObserver(observer, DeferredCounters(build_counters(settings)), clock)
     throttle = build_throttle(settings, clock)
     policy = build_policy(settings)
 

@@ -89,7 +89,7 @@ def test_guessing_is_told_once_with_the_stated_call_by_all_workers_together(tmp_
         _ask_all(provider, [number.digits for number in islice(stems(999_500_000), 2 * _NEIGHBOURS - 1)])
         neighbours = ("neighbouring-numbers", client, _NEIGHBOURS)
         wait_until(lambda: _alerts(provider) == [guessed, ("postcodes-tried", client, _POSTCODES), neighbours])
-        assert b'smsp_alerts_total{kind="probing-suspected"} 3.0' in provider.ops_get("/metrics").body
+        wait_until(lambda: b'smsp_alerts_total{kind="probing-suspected"} 3.0' in provider.ops_get("/metrics").body)
         log = provider.log.read_bytes()
         for clear in (_MINE, _OTHER, "CORRIEHILL", "TAMSIN", "19791103", "ZZ13"):
             assert clear.encode() not in log

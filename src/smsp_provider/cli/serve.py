@@ -29,8 +29,8 @@ from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_ch
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
-from smsp_provider.storage.deferred_probing import count_what_is_left
 from smsp_provider.storage.shared_throttle import SharedThrottle
+from smsp_provider.storage.soon import do_what_is_left
 from smsp_provider.storage.sqlite_audit import keep_to
 from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.application import build_application, listeners
@@ -224,7 +224,7 @@ def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) 
         run(
             lambda: build_application(settings, observer),
             listener,
-            Supervision(observer, level, look_after_worker, count_what_is_left),
+            Supervision(observer, level, look_after_worker, do_what_is_left),
         )
 
     return start_child(name, work)

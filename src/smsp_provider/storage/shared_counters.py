@@ -4,7 +4,8 @@ For metrics: what cannot be counted is not counted, and nothing else fails for i
 comes when there is no room for another name is left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -35,26 +36,23 @@ class SharedCounters:
 
     def add(self, amounts: Iterable[tuple[str, float]], *, hour: int | None = None) -> None:
         """Add to counters; with ``hour`` (since 1970) count a request in it, too."""
-        try:
-            table = self._region.acquire()
-        except OSError:
-            return
-        try:
+        self.add_all(amounts, {} if hour is None else {hour: 1})
+
+    def add_all(self, amounts: Iterable[tuple[str, float]], hours: Mapping[int, int]) -> None:
+        """Add to counters, and requests to ``hours`` (since 1970)."""
+        with suppress(OSError), self._region.locked() as table:
             if table is not self._known:
                 # Another mapping: after a fork there may be another file behind it.
                 self._known, self._places = table, {}
-            places = self._places
             for name, amount in amounts:
-                at = places.get(name) or self._place(table, name)
+                at = self._places.get(name) or self._place(table, name)
                 if at is not None:
                     (value,) = _VALUE.unpack_from(table, at)
                     _VALUE.pack_into(table, at, value + amount)
-            if hour is not None:
+            for hour, more in hours.items():
                 at = _HOURS_AT + hour % _HOURS * _HOUR.size
                 counted, requests = _HOUR.unpack_from(table, at)
-                _HOUR.pack_into(table, at, hour, requests + 1 if counted == hour else 1)
-        finally:
-            self._region.release()
+                _HOUR.pack_into(table, at, hour, requests + more if counted == hour else more)
 
     def read(self) -> dict[str, float]:
         """Every counter by its name.

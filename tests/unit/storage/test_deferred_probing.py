@@ -104,18 +104,6 @@ def test_what_is_too_much_is_told_and_the_rest_is_counted(monkeypatch: pytest.Mo
     wait_until(lambda: len(gate.counted) == 11)
 
 
-def test_a_thread_with_nothing_to_do_ends_and_the_next_request_starts_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deferred_probing, "_IDLE_SECONDS", 0.01)
-    gate = _Gate()
-    gate.open.set()
-    watch = DeferredProbingWatch(gate)
-    others = set(threading.enumerate())
-    for turn in range(1, 4):
-        watch.note(next(_guesses()))
-        wait_until(lambda: not any(thread.name == "probing" for thread in set(threading.enumerate()) - others))
-        assert len(gate.counted) == turn
-
-
 def test_the_end_of_a_process_and_a_fork_lose_no_count_and_count_none_twice(tmp_path: Path) -> None:
     # In a process of its own: a fork in this one would meet the threads of other tests.
     program = f"""
@@ -123,8 +111,9 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from probing_traffic import *
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.engine.probing import ProbingPolicy
-from smsp_provider.storage.deferred_probing import DeferredProbingWatch, count_what_is_left
+from smsp_provider.storage.deferred_probing import DeferredProbingWatch
 from smsp_provider.storage.shared_probing import SharedProbingWatch
+from smsp_provider.storage.soon import do_what_is_left
 from throttles import StandingClock
 class Told:
     def notify(self, event):
@@ -137,15 +126,15 @@ for _ in range(3):
 child = os.fork()
 if child == 0:
     watch.note(one)
-    count_what_is_left()
+    do_what_is_left()
     os._exit(0)
 os.waitpid(child, 0)
 for _ in range(3):
     watch.note(one)
-count_what_is_left()
+do_what_is_left()
 os.write(1, b"seven\\n")
 watch.note(one)
-count_what_is_left()
+do_what_is_left()
 os._exit(0)
 """
     assert run_program(program, tmp_path / "probing.table") == f"seven\ndetails-guessed {_LIMIT}\n"
