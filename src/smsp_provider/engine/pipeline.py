@@ -404,6 +404,9 @@ class Pipeline:
 
     def _notify(self, exchange: _Exchange, code: str, status: int) -> None:
         message_id = exchange.message_id
+        # That of a request whose addressing was read is a UUID; that of a refused one may be anything.
+        if exchange.use is None and message_id is not None and not is_uuid(message_id):
+            message_id = None
         self._observer.notify(
             RequestAnswered(
                 exchange_id=exchange.exchange_id,
@@ -412,7 +415,7 @@ class Pipeline:
                 status=status,
                 duration_ms=self._elapsed_ms(exchange),
                 spine_exchanges=len(exchange.inquiry.exchanges),
-                message_id=message_id if message_id is not None and is_uuid(message_id) else None,
+                message_id=message_id,
                 username=exchange.facts.username,
             )
         )

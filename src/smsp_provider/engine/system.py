@@ -30,7 +30,7 @@ class SystemClock:
 class RandomIds:
     """Random UUIDs (RFC 9562, version 4), written without the detour over a UUID object: a request takes six.
 
-    The randomness of several is drawn at once. What is left over is never shared: taking one out of a list is a single
+    Several are drawn at once. What is left over is never shared: taking one out of a list is a single
     step for threads, and a forked child begins without its parent's.
     """
 
@@ -42,17 +42,20 @@ class RandomIds:
         """A random UUID, bare and in upper case."""
         while True:
             try:
-                digits = self._drawn.pop()
+                return self._drawn.pop()
             except IndexError:
                 drawn = os.urandom(_BYTES * _AT_ONCE).hex().upper()
-                self._drawn += [drawn[at : at + _DIGITS] for at in range(0, len(drawn), _DIGITS)]
-            else:
-                variant = _VARIANTS[int(digits[16], 16) & 3]
-                return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+                self._drawn += [_written(drawn[at : at + _DIGITS]) for at in range(0, len(drawn), _DIGITS)]
 
     def begin_anew(self) -> None:
         """After a fork, in the child: these are the parent's to use."""
         self._drawn = []
+
+
+def _written(digits: str) -> str:
+    """A UUID of these 32 random digits but two, which tell version and variant."""
+    variant = _VARIANTS[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 _sources: "weakref.WeakSet[RandomIds]" = weakref.WeakSet()

@@ -205,7 +205,10 @@ class SqliteAuditTrail:
         give_up: float | None = None
         while True:
             try:
-                self._insert_at_once(connection, rows)
+                if len(rows) == 1:
+                    connection.execute(_INSERT, (self._writer, *rows[0]))
+                else:
+                    self._insert_all(connection, rows)
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
                 give_up = give_up or now + self._wait_s
@@ -215,10 +218,7 @@ class SqliteAuditTrail:
                 return
             time.sleep(_RETRY_SECONDS)
 
-    def _insert_at_once(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-        if len(rows) == 1:
-            connection.execute(_INSERT, (self._writer, *rows[0]))
-            return
+    def _insert_all(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_INSERT, [(self._writer, *row) for row in rows])
         connection.execute("COMMIT")
