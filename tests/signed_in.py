@@ -45,6 +45,7 @@ class Desk:
             encoding="utf-8",
         )
         self.settings = load_settings(self.config)
+        self._tokens: dict[str, str] = {}
 
     def prepare(self) -> None:
         """Make the registry and the first administrator."""
@@ -54,11 +55,12 @@ class Desk:
             self._enrol(ADMINISTRATOR.name, office.accounts.add_first("os-user", ADMINISTRATOR))
 
     def sit_down(self, account: Account) -> None:
-        """Give somebody an account, or another one, and log them in."""
+        """Give somebody an account, or another one, and log them in: whoever sat here last is logged in no longer."""
         by = Operator("somebody.else", frozenset({Role.ADMINISTRATOR}))
         with office_of(self.settings) as office:
             if account.name in {held.account.name for held in office.accounts.everybody()}:
                 office.accounts.change(by, account.name, lambda _: account)
+                office.token_file.write(self._tokens[account.name])
                 return
             enrolment = office.accounts.add(by, account)
         self._enrol(account.name, enrolment)
@@ -68,6 +70,7 @@ class Desk:
             place = access_point()
             seed = login.begin_enrolment(name, enrolment, place)
             session = login.enrol(name, enrolment, PASSWORD, seed, code_of(seed, datetime.now(UTC)), place)
+            self._tokens[name] = session.token
             office.token_file.write(session.token)
 
     def acts(self) -> list[OperatorAct]:
