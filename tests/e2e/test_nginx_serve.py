@@ -5,9 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 import stat
 import subprocess
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
@@ -83,13 +87,19 @@ username = "ignore"
         until(lambda: ready(health), (tmp_path / "provider.log").read_text, 40)
         assert stat.S_IMODE((tmp_path / "provider.sock").stat().st_mode) == 0o660
         request = request_for(Service.VERIFY_NHS_NUMBER, now=datetime.now(UTC))
-        with closing(
-            HTTPSConnection("127.0.0.1", port, timeout=30, context=nginx_context(zoo, zoo.good, NEWEST))
-        ) as connection:
+        secure = nginx_context(zoo, zoo.good, NEWEST)
+        with (
+            slow_callers(port, secure),
+            closing(HTTPSConnection("127.0.0.1", port, timeout=30, context=secure)) as connection,
+        ):
             headers = {"Content-Type": "text/xml", "SOAPAction": request.soap_action}
+            began = time.monotonic()
             connection.request("POST", PATH, request.body(), headers)
             response = connection.getresponse()
             answer = response.read()
+            waited = time.monotonic() - began
+        print(f"with 30 slow callers: {waited * 1000:.0f} ms")  # noqa: T201 - the figure to be shown
+        assert waited < 9, "it waited for the slow callers, who are cut off after ten seconds"
         assert (response.status, b"SMSP-0004" in answer) == (200, True), "Spine is nowhere"
         reload_and_refuse(provider, tmp_path, zoo.ca)
     finally:
@@ -100,6 +110,20 @@ username = "ignore"
     assert not (tmp_path / "provider.sock").exists()
     events = [json.loads(line) for line in (tmp_path / "provider.log").read_text().splitlines() if line[:1] == "{"]
     assert [event["code"] for event in events if event["event"] == "request-answered"] == ["SMSP-0004"]
+
+
+@contextmanager
+def slow_callers(port: int, secure: ssl.SSLContext) -> Iterator[None]:
+    """Ten half-open handshakes, ten half headers and ten half bodies: more than the provider has threads."""
+    with ExitStack() as held:
+        for _ in range(10):
+            half = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            half.sendall(b"\x16\x03\x01")
+            for sent in ("X-Slow:", "Content-Type: text/xml\r\nContent-Length: 3000\r\n\r\n<soap"):
+                plain = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+                caller = held.enter_context(secure.wrap_socket(plain, server_hostname="localhost"))
+                caller.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\n{sent}".encode())
+        yield
 
 
 def reload_and_refuse(provider: "subprocess.Popen[bytes]", folder: Path, ca: Path) -> None:
