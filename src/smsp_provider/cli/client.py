@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from smsp_provider.cli.client_edit import add, change_one, config_option, pin, set_fields
+from smsp_provider.cli.client_edit import add, change_one, pin, set_fields
 from smsp_provider.cli.client_session import open_session, prepare_registry
 from smsp_provider.cli.client_transfer import export, import_clients
 from smsp_provider.cli.client_view import client_as_json, print_client, print_clients, use_as_json
-from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.config.settings import Settings

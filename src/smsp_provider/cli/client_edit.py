@@ -9,6 +9,7 @@ import click
 
 from smsp_provider.cli.client_fields import client_fields, field_changes, merged, moment, pin_document
 from smsp_provider.cli.client_session import ClientSession, open_session
+from smsp_provider.cli.config_origin import config_option
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.operator_session import requires
@@ -18,13 +19,9 @@ from smsp_provider.domain.clients import Client, ClientInvalid, NamePin, Pin, Pi
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
 
-__all__ = ["add", "change_one", "config_option", "pin", "set_fields"]
+__all__ = ["add", "change_one", "pin", "set_fields"]
 
 _LEAST_PREFIX: Final = 8
-
-config_option: Final = click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="TOML file of the settings."
-)
 
 
 def change_one(session: ClientSession, name: str, change: Callable[[Client], Client]) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from smsp_provider.cli.client_edit import config_option
 from smsp_provider.cli.client_session import open_session
+from smsp_provider.cli.config_origin import config_option
 from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
 from smsp_provider.cli.files import made_or_regular_file, regular_file
 from smsp_provider.cli.operator_session import requires

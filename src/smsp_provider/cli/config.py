@@ -7,7 +7,7 @@ import click
 
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.client_ready import registry_warnings
-from smsp_provider.cli.config_origin import effective_values, print_warnings, read_settings
+from smsp_provider.cli.config_origin import config_option, effective_values, print_warnings, read_settings
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.policies import policies_in_force
@@ -21,24 +21,18 @@ def config() -> None:
 
 
 @config.command()
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
-)
-def check(file: Path) -> None:
+@config_option
+def check(config_file: Path) -> None:
     """Print every effective setting with its origin and the policies they amount to, and check all files they name.
 
     Certificates and keys are loaded, the schemas compiled and the vocabulary read, as at a start.
     Warnings go to standard error.
     Exit code 2 with one readable text where something cannot be used.
     """
-    settings = read_settings(file)
+    settings = read_settings(config_file)
     print_table(
         ("setting", "value", "origin"),
-        [(item.name, item.value, item.origin.value) for item in effective_values(file, settings)],
+        [(item.name, item.value, item.origin.value) for item in effective_values(config_file, settings)],
     )
     click.echo()
     print_table(
@@ -49,4 +43,4 @@ def check(file: Path) -> None:
     check_files(settings)
     for warning in (*attention(settings, datetime.now(UTC)), *registry_warnings(settings)):
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"\n{file}: usable, environment {settings.environment.value}")
+    click.echo(f"\n{config_file}: usable, environment {settings.environment.value}")

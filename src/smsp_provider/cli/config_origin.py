@@ -19,9 +19,26 @@ from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import refuse_irregular
 from smsp_provider.config.settings import Settings, load_settings
 
-__all__ = ["EffectiveValue", "Origin", "effective_values", "print_warnings", "read_settings", "unknown_variables"]
+__all__ = [
+    "EffectiveValue",
+    "Origin",
+    "config_option",
+    "effective_values",
+    "print_warnings",
+    "read_settings",
+    "unknown_variables",
+]
 
 _PREFIX: Final = "SMSP_"
+
+config_option: Final = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
+)
+"""The option of every command that works on a provider's settings."""
 
 
 class Origin(Enum):

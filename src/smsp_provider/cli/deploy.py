@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.web.nginx import Places, render_nginx
 
@@ -17,13 +17,7 @@ def deploy() -> None:
 
 
 @deploy.command()
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
-)
+@config_option
 @click.option(
     "--runtime-directory",
     type=click.Path(path_type=Path),
@@ -39,16 +33,16 @@ def deploy() -> None:
     help="Where nginx writes access.log and error.log.",
 )
 @click.option("--user", default="", help="Who nginx's workers run as, where root starts it.")
-def nginx(file: Path, runtime_directory: Path, log_directory: Path, user: str) -> None:
+def nginx(config_file: Path, runtime_directory: Path, log_directory: Path, user: str) -> None:
     """Print a complete nginx.conf for the listener of [server.proxy].
 
     Nothing is read but the settings: nginx itself checks the files when it is started or asked (`nginx -t`).
     """
-    settings = read_settings(file)
+    settings = read_settings(config_file)
     if settings.server.proxy is None:
-        raise UnusableConfiguration(f"{file}: there is no [server.proxy]")
+        raise UnusableConfiguration(f"{config_file}: there is no [server.proxy]")
     try:
         text = render_nginx(settings, settings.server.proxy, Places(runtime_directory, log_directory, user))
     except ValueError as error:
-        raise UnusableConfiguration(f"{file}: {error}") from None
+        raise UnusableConfiguration(f"{config_file}: {error}") from None
     click.echo(text, nl=False)

@@ -17,7 +17,7 @@ from smsp_provider.certificates.bundle import Pairing, pair_up, read_bundle
 from smsp_provider.certificates.placing import go_back, place_pair, previous_of, write_private, write_public
 from smsp_provider.certificates.reading import names_of, read_key, reason_of
 from smsp_provider.certificates.request import KeyKind, key_as_pem, names_asked_for, new_key, new_request
-from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.endpoint_files import Pair, Use, pairs, uses
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.files import regular_file
@@ -34,13 +34,6 @@ _TAKEN_UP: Final = {
     "spine": "The provider uses it after SIGHUP (systemctl reload), or at its next start.",
 }
 
-_config = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
-)
 _side = click.option(
     "--side",
     type=click.Choice(_SIDES),
@@ -54,19 +47,19 @@ def endpoint() -> None:
 
 
 @endpoint.command()
-@_config
+@config_option
 @_side
 @click.option("--name", required=True, help="Full DNS name (FQDN) of this endpoint.")
 @click.option("--also", multiple=True, help="A further DNS name; may be repeated.")
 @click.option("--key-type", type=click.Choice([kind.value for kind in KeyKind]), default="rsa", show_default=True)
 @click.option("--replace", is_flag=True, help="Throw away a key that still waits for its certificate.")
-def init(file: Path, side: str | None, name: str, also: Sequence[str], key_type: str, *, replace: bool) -> None:
+def init(config_file: Path, side: str | None, name: str, also: Sequence[str], key_type: str, *, replace: bool) -> None:
     """Make a key and the request (CSR) for its certificate.
 
     The key waits beside the one in use, as KEY.next, until `smsp endpoint install` brings its certificate.
     RSA keys have 3072 bits; the other type is the curve P-256.
     """
-    _, pair = _chosen(file, side)
+    _, pair = _chosen(config_file, side)
     waiting, request = _waiting(pair), pair.certificate.with_suffix(".csr")
     key = new_key(KeyKind(key_type))
     try:
@@ -86,14 +79,14 @@ def init(file: Path, side: str | None, name: str, also: Sequence[str], key_type:
 
 
 @endpoint.command()
-@_config
+@config_option
 @_side
 @click.option("--key", "key_file", type=regular_file, help="PEM file of the key, if it is elsewhere.")
 @click.option("--password-file", type=regular_file, help="File with the password of a PKCS#12 file or encrypted key.")
 @click.option("--name", help="Full DNS name that the certificate must hold; left out: the names of the request.")
 @click.argument("files", nargs=-1, required=True, type=regular_file)
 def install(
-    file: Path,
+    config_file: Path,
     side: str | None,
     key_file: Path | None,
     password_file: Path | None,
@@ -107,7 +100,7 @@ def install(
     The password comes from --password-file, the variable ENDPOINT_PASSWORD, or is asked for; never from an argument.
     What was there before is kept as FILE.previous (`smsp endpoint rollback`).
     """
-    side, pair = _chosen(file, side)
+    side, pair = _chosen(config_file, side)
     try:
         bundle = read_bundle(files, lambda: _password(password_file))
         spare = [read_key(key_file)] if key_file is not None else _keys_at_hand(pair)
@@ -130,11 +123,11 @@ def install(
 
 
 @endpoint.command()
-@_config
+@config_option
 @_side
-def rollback(file: Path, side: str | None) -> None:
+def rollback(config_file: Path, side: str | None) -> None:
     """Exchange key and certificate with those before the last `install`."""
-    side, pair = _chosen(file, side)
+    side, pair = _chosen(config_file, side)
     if not (previous_of(pair.key).exists() and previous_of(pair.certificate).exists()):
         raise CannotStart(f"{previous_of(pair.certificate)}: there is no key and certificate from before")
     try:
@@ -145,16 +138,16 @@ def rollback(file: Path, side: str | None) -> None:
 
 
 @endpoint.command()
-@_config
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-def status(file: Path, *, as_json: bool) -> int:
+def status(config_file: Path, *, as_json: bool) -> int:
     """Show every certificate file of the settings: what it is used for, chain, names, dates.
 
     Warnings begin 30 days before an end.
     Exit code 1 when something has expired or cannot be used; a warning alone is exit code 0.
     """
     now = SystemClock().now()
-    found = uses(read_settings(file), now)
+    found = uses(read_settings(config_file), now)
     if as_json:
         click.echo(json.dumps({"at": now.isoformat(), "files": [_as_json(use, now) for use in found]}, indent=2))
     else:
@@ -162,14 +155,14 @@ def status(file: Path, *, as_json: bool) -> int:
     return ExitCode.UNEXPECTED if any(use.state.problems for use in found) else ExitCode.OK
 
 
-def _chosen(file: Path, side: str | None) -> tuple[str, Pair]:
-    known = pairs(read_settings(file))
+def _chosen(config_file: Path, side: str | None) -> tuple[str, Pair]:
+    known = pairs(read_settings(config_file))
     if side is None and len(known) == 1:
         side = next(iter(known))
     if side is None:
         raise UnusableConfiguration(f"--side: which of {', '.join(known) or 'none'}?")
     if side not in known:
-        raise UnusableConfiguration(f"--side: {file} names no certificate and key for {side}")
+        raise UnusableConfiguration(f"--side: {config_file} names no certificate and key for {side}")
     return side, known[side]
 
 

@@ -6,8 +6,7 @@ from typing import Final, TypeVar
 
 import click
 
-from smsp_provider.cli.client_edit import config_option
-from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import NotAllowed, UnusableConfiguration
 from smsp_provider.cli.operator_session import office_of
 from smsp_provider.cli.os_user import access_point

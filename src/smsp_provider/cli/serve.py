@@ -21,7 +21,7 @@ from smsp_provider.cli.addresses import host_port
 from smsp_provider.cli.certificate_watch import CertificateWatch
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.client_ready import ready_registry
-from smsp_provider.cli.config_origin import print_warnings, read_settings
+from smsp_provider.cli.config_origin import config_option, print_warnings, read_settings
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.ops import ops_socket, run_ops
@@ -44,14 +44,8 @@ _WATCH_SECONDS: Final = 0.2
 
 
 @click.command()
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="TOML file of the settings; variables SMSP_SECTION__NAME stand over it.",
-)
-def serve(file: Path) -> int:
+@config_option
+def serve(config_file: Path) -> int:
     """Run the provider until SIGTERM or Ctrl-C.
 
     Operator events go to standard output, one JSON object a line.
@@ -59,7 +53,7 @@ def serve(file: Path) -> int:
     SIGHUP hands over to new workers, which read all files that the settings name; the settings themselves stay.
     One provider for each audit trail: a second one on the same file is refused.
     """
-    settings = read_settings(file)
+    settings = read_settings(config_file)
     print_warnings(settings)
     check_files(settings)
     for warning in attention(settings, SystemClock().now()):

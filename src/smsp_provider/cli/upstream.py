@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.table import print_table
 from smsp_provider.engine.comparison import Comparison
@@ -20,16 +20,14 @@ def upstream() -> None:
 
 
 @upstream.command()
-@click.option(
-    "--config", "file", type=click.Path(path_type=Path), required=True, help="TOML file of the provider's settings."
-)
-def compare(file: Path) -> int:
+@config_option
+def compare(config_file: Path) -> int:
     """Report what two ways to PDS said to the same queries (settings upstream.compare_with and following).
 
     Kinds of answers, codes and names of fields; nothing of any patient is kept.
     Exit code 1 where something differs.
     """
-    kept = comparison_file(read_settings(file))
+    kept = comparison_file(read_settings(config_file))
     try:
         found = list(kept.read())
     except FileNotFoundError:

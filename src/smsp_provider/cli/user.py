@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import click
 
-from smsp_provider.cli.client_edit import config_option
 from smsp_provider.cli.client_session import prepare_registry
-from smsp_provider.cli.config_origin import read_settings
+from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
 from smsp_provider.cli.operator_session import OperatorOffice, office_of, requires
 from smsp_provider.cli.os_user import os_user, refuse_another_user
