@@ -57,7 +57,7 @@ def run(*arguments: object) -> str:
 
 def signer_of(document: bytes, one: Identity) -> str | None:
     signers = SignerCertificates(certificates=(one.der,))
-    return check_security(read_soap(document), NOW, NAME, SecurityPolicy(), signers=signers).signer
+    return check_security(read_soap(document), NOW, NAME, SecurityPolicy(), signers=lambda: signers).signer
 
 
 def check_accepted(document: bytes, one: Identity) -> None:

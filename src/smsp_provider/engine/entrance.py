@@ -78,14 +78,19 @@ class Entrance:
                 peer.common_name,
                 policies[self._signatures_of(registration)],
                 known_names=registration.usernames | {registration.name},
-                signers=SignerCertificates.of(registration.pins, peer.certificate, at),
+                signers=lambda: SignerCertificates.of(registration.pins, peer.certificate, at),
             )
         signatures = self._signatures
         if peer.certificate is None and signatures is SignaturePolicy.VERIFY_IF_PRESENT:
             # On this machine, without clients: there is no certificate that a signature could be compared with.
             signatures = SignaturePolicy.IGNORE
-        own = SignerCertificates.of((), peer.certificate, at)
-        return check_security(message, at, peer.common_name, policies[signatures], signers=own)
+        return check_security(
+            message,
+            at,
+            peer.common_name,
+            policies[signatures],
+            signers=lambda: SignerCertificates.of((), peer.certificate, at),
+        )
 
     def _signatures_of(self, client: Client) -> SignaturePolicy:
         """The client's own policy, or that of the settings; where no settings may ignore signatures, no client may."""

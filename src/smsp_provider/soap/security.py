@@ -4,6 +4,7 @@ Every breach is 3000 with the name of the element.
 """
 
 import re
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,12 +83,13 @@ def check_security(
     policy: SecurityPolicy,
     *,
     known_names: AbstractSet[str] = frozenset(),
-    signers: SignerCertificates | None = None,
+    signers: Callable[[], SignerCertificates] = SignerCertificates,
 ) -> SecurityFacts:
     """Check the security header at the moment ``now`` (aware).
 
     ``peer_common_name`` is the CN of the caller's certificate, ``known_names`` are the usernames that the client is
-    registered with, ``signers`` are the certificates that it may sign with (None: none).
+    registered with, ``signers`` tells the certificates that it may sign with (none unless it is given), and is asked
+    only where there is a signature to verify.
 
     Raises:
         ToolkitFault: 3000, the first breach in the order Security, Timestamp, Created, Expires, UsernameToken,
@@ -116,7 +118,7 @@ def check_security(
     signed, signer = is_signed(message), None
     if policy.signatures is SignaturePolicy.REQUIRE or (signed and policy.signatures is not SignaturePolicy.IGNORE):
         signer = verify_signature(
-            message, security, timestamp, now, signers or SignerCertificates(), allow_sha1=policy.allow_sha1
+            message, security, timestamp, now, signers(), allow_sha1=policy.allow_sha1
         ).fingerprint
     return SecurityFacts(username, created, expires, signed, signer)
 

@@ -34,7 +34,7 @@ def files(folder: Path, one: Identity) -> tuple[Path, Path]:
 
 def signer_of(document: bytes, one: Identity, now: datetime) -> str | None:
     signers = SignerCertificates(frozenset({one.fingerprint}))
-    return check_security(read_soap(document), now, NAME, SecurityPolicy(), signers=signers).signer
+    return check_security(read_soap(document), now, NAME, SecurityPolicy(), signers=lambda: signers).signer
 
 
 @pytest.mark.parametrize("kind", ["rsa2048", "p256", "p384"])

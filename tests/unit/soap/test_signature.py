@@ -51,7 +51,9 @@ def checked(
     document: bytes | SoapMessage, signers: SignerCertificates | None = STORED, policy: SecurityPolicy = REQUIRE
 ) -> SecurityFacts:
     message = document if isinstance(document, SoapMessage) else read_soap(document)
-    return check_security(message, NOW, NAME, policy, signers=signers)
+    if signers is None:
+        return check_security(message, NOW, NAME, policy)
+    return check_security(message, NOW, NAME, policy, signers=lambda: signers)
 
 
 def refusal(document: bytes, signers: SignerCertificates | None = STORED, policy: SecurityPolicy = REQUIRE) -> str:

@@ -17,7 +17,7 @@ CONVINCING = [attack for attack in ATTACKS if attack.convincing]
 
 
 def checked(document: bytes, attack: SignatureAttack) -> SecurityFacts:
-    return check_security(read_soap(document), NOW, NAME, SecurityPolicy(), signers=attack.signers)
+    return check_security(read_soap(document), NOW, NAME, SecurityPolicy(), signers=lambda: attack.signers)
 
 
 @pytest.mark.rule("WS-SEC-08")
