@@ -1,7 +1,6 @@
 """What nginx and the provider could read differently: a request that hides another, or something with two spellings."""
 
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import quote
@@ -17,8 +16,6 @@ from nginx_server import (
     running_front,
     statuses,
 )
-
-V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
 @pytest.fixture(scope="module")
