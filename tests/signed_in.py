@@ -15,9 +15,36 @@ from smsp_provider.storage.operator_key import make_key
 from smsp_provider.wiring import build_audit
 from smsp_provider.wiring_operators import operator_key_file
 
-__all__ = ["ADMINISTRATOR", "Desk"]
+__all__ = ["ACCOUNTS", "ADMINISTRATOR", "Desk", "write_configuration"]
 
 ADMINISTRATOR = Account("first.one", "Ada Byron", frozenset({Role.ADMINISTRATOR}))
+
+ACCOUNTS = """
+session_directory = "{directory}/sessions"
+argon2_memory_mib = 8
+argon2_passes = 1
+"""
+"""Settings of operators with accounts, whose passwords cost little."""
+
+
+def write_configuration(file: Path, operators: str) -> None:
+    """Settings of a provider that is administered and never served; ``operators`` is that section of them."""
+    file.write_text(
+        f"""
+        environment = "test"
+        [server]
+        http = "127.0.0.1:0"
+        [spine]
+        endpoint = "http://127.0.0.1:1/"
+        pds_asid = "100000000104"
+        [audit]
+        database = "{file.parent}/state/audit.db"
+        synchronous = "NORMAL"
+        [operators]
+        {operators}
+        """,
+        encoding="utf-8",
+    )
 
 
 class Desk:
@@ -25,25 +52,7 @@ class Desk:
 
     def __init__(self, directory: Path) -> None:
         self.config = directory / "provider.toml"
-        self.config.write_text(
-            f"""
-            environment = "test"
-            [server]
-            http = "127.0.0.1:0"
-            [spine]
-            endpoint = "http://127.0.0.1:1/"
-            pds_asid = "100000000104"
-            [audit]
-            database = "{directory}/state/audit.db"
-            synchronous = "NORMAL"
-            [operators]
-            session_directory = "{directory}/sessions"
-            argon2_memory_mib = 8
-            argon2_passes = 1
-            argon2_lanes = 1
-            """,
-            encoding="utf-8",
-        )
+        write_configuration(self.config, ACCOUNTS.format(directory=directory) + "argon2_lanes = 1\n")
         self.settings = load_settings(self.config)
         self._tokens: dict[str, str] = {}
 

@@ -14,6 +14,7 @@ import pytest
 
 from operator_samples import code_of, seed_in
 from sandbox_process import environment
+from signed_in import ACCOUNTS, write_configuration
 from smsp_provider.audit.events import Change, OperatorAct, OperatorActKind
 from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
@@ -32,24 +33,7 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.config = directory / "provider.toml"
-        self.config.write_text(
-            f"""
-            environment = "test"
-            [server]
-            http = "127.0.0.1:0"
-            [spine]
-            endpoint = "http://127.0.0.1:1/"
-            pds_asid = "100000000104"
-            [audit]
-            database = "{directory}/state/audit.db"
-            synchronous = "NORMAL"
-            [operators]
-            session_directory = "{directory}/sessions"
-            argon2_memory_mib = 8
-            argon2_passes = 1
-            """,
-            encoding="utf-8",
-        )
+        write_configuration(self.config, ACCOUNTS.format(directory=directory))
         self.environment = {**environment(), "HOME": str(directory)}
 
     def run(self, *arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from client_samples import client_of
 from command_line import Done, run_main
+from signed_in import write_configuration
 from smsp_provider.audit.events import Change
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.config.clients_file import write_clients
@@ -92,22 +93,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> TestPKI:
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
     monkeypatch.delenv("SUDO_USER", raising=False)
     config = tmp_path / "provider.toml"
-    config.write_text(
-        f"""
-        environment = "test"
-        [server]
-        http = "127.0.0.1:0"
-        [spine]
-        endpoint = "http://127.0.0.1:1/"
-        pds_asid = "100000000104"
-        [audit]
-        database = "{tmp_path}/state/audit.db"
-        synchronous = "NORMAL"
-        [operators]
-        policy = "os-user"
-        """,
-        encoding="utf-8",
-    )
+    write_configuration(config, 'policy = "os-user"')
     made = Commands(config, lambda *arguments: run_main(monkeypatch, capsys, *arguments))
     made.done("init")
     return made
