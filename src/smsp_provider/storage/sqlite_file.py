@@ -88,7 +88,7 @@ def connect_writer(path: Path, synchronous: Synchronous, *, wait_s: float, creat
         f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
     )
     try:
-        _prepare(connection, create=create)
+        _prepare(connection, wait_s=wait_s, create=create)
         _check_form(connection)
         _check_modes(connection, synchronous)
     except BaseException:
@@ -164,13 +164,13 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None
 
 
-def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
+def _prepare(connection: sqlite3.Connection, *, wait_s: float, create: bool) -> None:
     """Give an empty file its mode and form. An existing one is never converted: it is refused by the checks."""
     if not _is_empty(connection):
         return
     if not create:
         raise StorageUnsafe(f"the audit trail is empty, {_BEGIN_ANEW}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    _switch_to_log(connection, wait_s)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Two processes may start at once; the second one finds the work done.
@@ -181,6 +181,20 @@ def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _switch_to_log(connection: sqlite3.Connection, wait_s: float) -> None:
+    """WAL mode; SQLite does not wait by itself where another process does the same at this moment."""
+    give_up = time.monotonic() + wait_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        else:
+            return
+        time.sleep(_BETWEEN_LOOKS_SECONDS)
 
 
 def _check_form(connection: sqlite3.Connection) -> None:

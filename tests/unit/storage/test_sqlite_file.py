@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -119,3 +120,25 @@ def test_a_file_system_that_takes_no_more_is_told_from_one_with_room(path: Path)
     assert not has_room(Path("/proc/audit.sqlite")), "a real one without room, wherever this runs"
     with pytest.raises(OSError, match="No such file"):
         has_room(path.parent / "none" / "audit.sqlite")
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_several_that_start_at_once_make_one_file_between_them(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def start(path: Path, together: threading.Barrier) -> None:
+        together.wait(20)
+        try:
+            connect_writer(path, Synchronous.NORMAL, wait_s=20).close()
+        except BaseException as failure:  # noqa: BLE001 - whatever it is, the test must tell
+            failures.append(failure)
+
+    for turn in range(30):
+        together = threading.Barrier(4)
+        path = tmp_path / str(turn) / "audit.sqlite"
+        threads = [threading.Thread(target=start, args=(path, together)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
