@@ -5,6 +5,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from smsp_provider.audit.deletion_events import (
+    DeletionProposed,
+    DeletionWithdrawn,
+    Erasure,
+    Officer,
+    RecordRange,
+)
 from smsp_provider.audit.events import (
     Change,
     Closure,
@@ -227,6 +234,49 @@ def _read_act(reader: _Reader) -> OperatorAct:
     )
 
 
+def _read_proposed(reader: _Reader) -> DeletionProposed:
+    return DeletionProposed(
+        at=reader.moment("at"),
+        proposal_id=reader.text("proposal"),
+        by=_read_officer(reader, "by"),
+        reason=reader.text("reason"),
+        legal_basis=reader.text("legal_basis"),
+        records=_read_ranges(reader),
+        archive=reader.maybe("archive"),
+    )
+
+
+def _read_withdrawn(reader: _Reader) -> DeletionWithdrawn:
+    return DeletionWithdrawn(reader.moment("at"), reader.text("proposal"), _read_officer(reader, "by"))
+
+
+def _read_erasure(reader: _Reader) -> Erasure:
+    return Erasure(
+        at=reader.moment("at"),
+        proposal_id=reader.text("proposal"),
+        proposed_by=_read_officer(reader, "by"),
+        approved_by=_read_officer(reader, "approved_by"),
+        reason=reader.text("reason"),
+        legal_basis=reader.text("legal_basis"),
+        records=_read_ranges(reader),
+        archive=reader.maybe("archive"),
+    )
+
+
+def _read_officer(reader: _Reader, name: str) -> Officer:
+    return Officer(*(reader.texts(name) or ()))
+
+
+def _read_ranges(reader: _Reader) -> tuple[RecordRange, ...]:
+    found = []
+    for lane, *ends in reader.rows("records"):
+        for first, last in zip(ends[::2], ends[1::2], strict=True):
+            if not isinstance(first, int) or not isinstance(last, int) or not 0 < first <= last:
+                raise ValueError
+            found.append(RecordRange(_as_text(lane), first, last))
+    return tuple(found)
+
+
 _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "intent": _read_intent,
     "ending": _read_ending,
@@ -234,4 +284,7 @@ _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "start": _read_start,
     "change": _read_change,
     "act": _read_act,
+    "deletion-proposed": _read_proposed,
+    "deletion-withdrawn": _read_withdrawn,
+    "erasure": _read_erasure,
 }

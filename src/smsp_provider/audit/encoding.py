@@ -5,11 +5,12 @@ a client chose is cut to :data:`MAX_TEXT` characters: who is not let in must not
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Final, Literal
 
+from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, RecordRange
 from smsp_provider.audit.events import (
     Change,
     Closure,
@@ -31,7 +32,9 @@ MAX_TEXT: Final = 1000
 _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
 
-Kind = Literal["intent", "ending", "closure", "start", "change", "act"]
+Kind = Literal[
+    "intent", "ending", "closure", "start", "change", "act", "deletion-proposed", "deletion-withdrawn", "erasure"
+]
 Fields = dict[str, object]
 
 # ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
@@ -68,8 +71,10 @@ def encode(record: Record, at: str | None = None) -> str:
         fields = _start(record, moment)
     elif isinstance(record, Change):
         fields = _change(record, moment)
-    else:
+    elif isinstance(record, OperatorAct):
         fields = _act(record, moment)
+    else:
+        fields = _deletion(record, moment)
     return _to_json(fields)
 
 
@@ -206,6 +211,33 @@ def _act(act: OperatorAct, at: str) -> Fields:
     )
 
 
+def _deletion(record: DeletionProposed | DeletionWithdrawn | Erasure, at: str) -> Fields:
+    fields: Fields = {"at": at, "proposal": record.proposal_id}
+    if isinstance(record, DeletionWithdrawn):
+        return {**fields, "by": record.by}
+    if isinstance(record, DeletionProposed):
+        fields["by"] = record.by
+    else:
+        fields |= {"by": record.proposed_by, "approved_by": record.approved_by}
+    return _without_defaults(
+        {
+            **fields,
+            "reason": record.reason,
+            "legal_basis": record.legal_basis,
+            "records": _ranges(record.records),
+            "archive": record.archive,
+        }
+    )
+
+
+def _ranges(records: Iterable[RecordRange]) -> list[list[object]]:
+    """One row a lane: its token, then first and last of each range."""
+    rows: dict[str, list[object]] = {}
+    for lane, first, last in records:
+        rows.setdefault(lane, [lane]).extend((first, last))
+    return list(rows.values())
+
+
 _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
@@ -213,4 +245,7 @@ _KINDS: Final[Mapping[type[Record], Kind]] = {
     Start: "start",
     Change: "change",
     OperatorAct: "act",
+    DeletionProposed: "deletion-proposed",
+    DeletionWithdrawn: "deletion-withdrawn",
+    Erasure: "erasure",
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
 from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ASID, ODSCode
@@ -216,4 +217,4 @@ class OperatorAct:
     detail: str = ""
 
 
-Record = Intent | Ending | Closure | Start | Change | OperatorAct
+Record = Intent | Ending | Closure | Start | Change | OperatorAct | DeletionProposed | DeletionWithdrawn | Erasure

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from smsp_provider.audit.decoding import UnreadableRecord, decode
+from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer, RecordRange
 from smsp_provider.audit.encoding import MAX_TEXT, encode, kind_of, timestamp
 from smsp_provider.audit.events import (
     Change,
@@ -79,6 +80,10 @@ FAULT = Ending(
 )
 CHANGE = Change(AT, "operator", "client", "ward-system", 7, '{"enabled":true}', '{"enabled":false}')
 ACT = OperatorAct(AT, OperatorActKind.LOCKED, "user on machine", "jsmith", 10, "too many failures")
+OFFICER = Officer("jsmith", "john", "smsp on host, at a terminal")
+RANGES = (RecordRange("LANE-A", 2, 17), RecordRange("LANE-A", 20, 20), RecordRange("LANE-B", 1, 3))
+PROPOSED = DeletionProposed(AT, "P1", OFFICER, "wrong subject", "order of a court", RANGES)
+ERASURE = Erasure(AT, "P1", OFFICER, Officer("agrey", "ann", "desk"), "old", "retention", RANGES, "ab" * 32)
 RECORDS: tuple[Record, ...] = (
     INTENT,
     replace(INTENT, author=None, request=RequestFacts("192.0.2.7")),
@@ -90,6 +95,10 @@ RECORDS: tuple[Record, ...] = (
     replace(CHANGE, before=None),
     ACT,
     OperatorAct(AT, OperatorActKind.LOGIN_REFUSED, "somebody"),
+    PROPOSED,
+    replace(PROPOSED, archive="cd" * 32),
+    DeletionWithdrawn(AT, "P1", OFFICER),
+    ERASURE,
 )
 
 
