@@ -24,9 +24,11 @@ __all__ = [
     "SALT_BYTES",
     "ChainedRecord",
     "Lane",
+    "SealBroken",
     "SealedContent",
     "SignedRoot",
     "TrailReader",
+    "Unsealer",
     "commitment_of",
     "first_link",
     "microseconds",
@@ -88,6 +90,29 @@ class SignedRoot(NamedTuple):
     number: int
     statement: bytes
     signature: bytes
+
+
+class SealBroken(Exception):
+    """A content cannot be opened: it was changed, belongs to another record, or its key is not at hand.
+
+    ``key_missing`` is the id of a key that is not in the key ring; None where the key is there and the seal is broken.
+    """
+
+    def __init__(self, key_missing: str | None = None) -> None:
+        super().__init__("the key is not in the key ring" if key_missing else "the seal is broken")
+        self.key_missing = key_missing
+
+
+class Unsealer(Protocol):
+    """Who can open contents."""
+
+    def unseal(self, lane: Lane, content: SealedContent) -> tuple[bytes, bytes]:
+        """Salt and content of a record of this lane.
+
+        Raises:
+            SealBroken: it cannot be opened.
+        """
+        ...
 
 
 class TrailReader(Protocol):

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.private_file import make_private
 
 __all__ = ["StorageUnsafe", "Synchronous", "connect_reader", "connect_writer", "has_room"]
@@ -52,10 +53,6 @@ _FIRST_FORM: Final = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_FORM}",
 )
-
-
-class StorageUnsafe(Exception):
-    """The file must not hold an audit trail as it is; the text says why and needs an operator."""
 
 
 class Synchronous(Enum):
