@@ -23,6 +23,9 @@ from smsp_provider.audit.events import (
     OperatorActKind,
     PatientFacts,
     Record,
+    RefusalCount,
+    RefusalMark,
+    Refusals,
     RequestFacts,
     Source,
     Start,
@@ -79,10 +82,7 @@ class _Reader:
         return name in self._fields
 
     def number(self, name: str) -> int:
-        value = self._fields[name]
-        if not isinstance(value, int):
-            raise TypeError
-        return value
+        return _as_number(self._fields[name])
 
     def moment(self, name: str) -> datetime:
         return datetime.fromisoformat(self.text(name))
@@ -112,6 +112,12 @@ def _as_texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError
     return tuple(_as_text(item) for item in value)
+
+
+def _as_number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError
+    return value
 
 
 def _number(text: str | None) -> NHSNumber | None:
@@ -158,6 +164,7 @@ def _read_intent(reader: _Reader) -> Intent:
 
 def _read_ending(reader: _Reader) -> Ending:
     request, patient, response = reader.inner("request"), reader.inner("patient"), reader.maybe("response")
+    service = reader.maybe("service")
     return Ending(
         exchange_id=reader.text("exchange"),
         at=reader.moment("at"),
@@ -165,6 +172,8 @@ def _read_ending(reader: _Reader) -> Ending:
         duration_ms=reader.number("ms"),
         source=Source(reader.text("source")),
         request=None if request is None else _read_request(request),
+        service=None if service is None else Service(service),
+        client=reader.maybe("client"),
         response_code=None if response is None else ResponseCode(response),
         wire_code=reader.maybe("code"),
         fault=_read_fault(reader.texts("fault")),
@@ -199,6 +208,26 @@ def _read_patient(reader: _Reader) -> PatientFacts:
 
 def _read_closure(reader: _Reader) -> Closure:
     return Closure(reader.text("exchange"), reader.moment("at"), reader.text("writer"))
+
+
+def _read_refusals(reader: _Reader) -> Refusals:
+    return Refusals(
+        at=reader.moment("at"),
+        minute=reader.moment("minute"),
+        address=reader.maybe("address"),
+        counts=tuple(
+            RefusalCount(_as_text(code), _as_text(rule), _as_number(count))
+            for code, rule, count in reader.rows("counts")
+        ),
+        common_name=reader.maybe("cn"),
+        certificate=reader.maybe("certificate"),
+        first=_read_mark(reader.texts("first")),
+        last=_read_mark(reader.texts("last")),
+    )
+
+
+def _read_mark(fields: list[str] | None) -> RefusalMark | None:
+    return None if fields is None else RefusalMark(*fields)
 
 
 def _read_start(reader: _Reader) -> Start:
@@ -281,6 +310,7 @@ _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "intent": _read_intent,
     "ending": _read_ending,
     "closure": _read_closure,
+    "refusals": _read_refusals,
     "start": _read_start,
     "change": _read_change,
     "act": _read_act,

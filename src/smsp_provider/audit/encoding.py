@@ -19,6 +19,8 @@ from smsp_provider.audit.events import (
     OperatorAct,
     PatientFacts,
     Record,
+    RefusalMark,
+    Refusals,
     RequestFacts,
     Start,
 )
@@ -33,7 +35,16 @@ _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
 
 Kind = Literal[
-    "intent", "ending", "closure", "start", "change", "act", "deletion-proposed", "deletion-withdrawn", "erasure"
+    "intent",
+    "ending",
+    "closure",
+    "refusals",
+    "start",
+    "change",
+    "act",
+    "deletion-proposed",
+    "deletion-withdrawn",
+    "erasure",
 ]
 Fields = dict[str, object]
 
@@ -67,6 +78,8 @@ def encode(record: Record, at: str | None = None) -> str:
         fields = _ending(record, moment)
     elif isinstance(record, Closure):
         fields = {"exchange": record.exchange_id, "at": moment, "writer": record.writer}
+    elif isinstance(record, Refusals):
+        fields = _refusals(record, moment)
     elif isinstance(record, Start):
         fields = _start(record, moment)
     elif isinstance(record, Change):
@@ -148,6 +161,8 @@ def _ending(ending: Ending, at: str) -> Fields:
             "ms": ending.duration_ms,
             "source": _word(ending.source),
             "request": None if ending.request is None else _request(ending.request),
+            "service": _word(ending.service),
+            "client": ending.client,
             "response": _word(ending.response_code),
             "code": ending.wire_code,
             "fault": None
@@ -172,6 +187,25 @@ def _patient(patient: PatientFacts) -> Fields:
             "repairs": [(repair.field, repair.action) for repair in patient.repairs] or None,
         }
     )
+
+
+def _refusals(refusals: Refusals, at: str) -> Fields:
+    return _without_defaults(
+        {
+            "at": at,
+            "minute": timestamp(refusals.minute),
+            "address": refusals.address,
+            "cn": _text(refusals.common_name),
+            "certificate": refusals.certificate,
+            "counts": [list(count) for count in refusals.counts],
+            "first": _mark(refusals.first),
+            "last": _mark(refusals.last),
+        }
+    )
+
+
+def _mark(mark: RefusalMark | None) -> list[str] | None:
+    return None if mark is None else [mark.exchange_id, mark.error_id]
 
 
 def _start(start: Start, at: str) -> Fields:
@@ -242,6 +276,7 @@ _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
     Closure: "closure",
+    Refusals: "refusals",
     Start: "start",
     Change: "change",
     OperatorAct: "act",

@@ -9,6 +9,7 @@ Source: SMSP-AUDIT-004, 006, 008, 009; audit-identity.md, the ids that the trail
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import NamedTuple
 
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
@@ -32,6 +33,9 @@ __all__ = [
     "OperatorActKind",
     "PatientFacts",
     "Record",
+    "RefusalCount",
+    "RefusalMark",
+    "Refusals",
     "RequestFacts",
     "Source",
     "Start",
@@ -46,10 +50,15 @@ class Source(Enum):
 
 
 class EndingKind(Enum):
-    """How an exchange ended: a business answer, a SOAP fault, or a fault because the provider itself broke."""
+    """How an exchange ended: a business answer, a SOAP fault, or a fault because the provider itself broke.
+
+    ``REFUSED`` is a fault before anybody knew whose request it was: the first of a peer in a minute; the others of that
+    minute are counted in :class:`Refusals`.
+    """
 
     ANSWERED = "answered"
     FAULT = "fault"
+    REFUSED = "refused"
     CRASHED = "crashed"
 
 
@@ -124,9 +133,11 @@ class PatientFacts(Masked):
 class Ending(Masked):
     """How an exchange ended: on record before the answer leaves.
 
-    ``request`` is set when no :class:`Intent` went before (nothing was asked of Spine). ``wire_code`` is the configured
-    code of ``response_code``; ``reason`` names field, rule or event, never a value; ``reply_message_id`` is the
-    wsa:MessageID of the answer; ``spine`` holds the ids of every exchange with Spine, in order.
+    ``request`` is set when no :class:`Intent` went before (nothing was asked of Spine); where one did, ``service`` and
+    ``client`` say once more which service and whose request it was, so that throughput can be told from endings alone.
+    ``wire_code`` is the configured code of ``response_code``; ``reason`` names field, rule or event, never a value;
+    ``reply_message_id`` is the wsa:MessageID of the answer; ``spine`` holds the ids of every exchange with Spine, in
+    order.
     """
 
     exchange_id: str
@@ -135,6 +146,8 @@ class Ending(Masked):
     duration_ms: int
     source: Source = Source.NONE
     request: RequestFacts | None = None
+    service: Service | None = None
+    client: str | None = None
     response_code: ResponseCode | None = None
     wire_code: str | None = None
     fault: FaultFacts | None = None
@@ -151,6 +164,41 @@ class Closure:
     exchange_id: str
     at: datetime
     writer: str
+
+
+class RefusalCount(NamedTuple):
+    """How many requests were refused with the same error code (or ``HTTP`` and a status) for the same broken rule."""
+
+    code: str
+    rule: str
+    times: int
+
+
+class RefusalMark(NamedTuple):
+    """One of the refused requests, by the ids that its caller and the operators' log have of it."""
+
+    exchange_id: str
+    error_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Requests that one peer sent in one minute and that were refused before anybody knew whose they were.
+
+    The first of them has an :class:`Ending` of its own; these are all others, so that junk cannot fill the disk.
+    ``minute`` is its beginning. ``address`` is None in the record of all peers beyond those that there was room for by
+    name. ``first`` and ``last`` are missing where all was refused below SOAP. Two records with the same minute, address
+    and ``first`` are of the same requests: the process that wrote the one died before it could take note.
+    """
+
+    at: datetime
+    minute: datetime
+    address: str | None
+    counts: tuple[RefusalCount, ...]
+    common_name: str | None = None
+    certificate: str | None = None
+    first: RefusalMark | None = None
+    last: RefusalMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +265,6 @@ class OperatorAct:
     detail: str = ""
 
 
-Record = Intent | Ending | Closure | Start | Change | OperatorAct | DeletionProposed | DeletionWithdrawn | Erasure
+Record = (
+    Intent | Ending | Closure | Refusals | Start | Change | OperatorAct | DeletionProposed | DeletionWithdrawn | Erasure
+)

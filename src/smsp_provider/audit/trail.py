@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from smsp_provider.audit.events import Change, Ending, Intent, OperatorAct, Record, Start
+from smsp_provider.audit.events import Change, Ending, Intent, OperatorAct, Record, Refusals, Start
 
 __all__ = ["AuditReader", "AuditTrail", "AuditUnavailable", "Entry"]
 
@@ -50,6 +50,14 @@ class AuditTrail(Protocol):
 
         Raises:
             AuditUnavailable: it is not durable; the answer must not leave.
+        """
+        ...
+
+    def record_refusals(self, refusals: Refusals) -> None:
+        """Put on record what one peer was refused in a minute, as far as no ending tells it.
+
+        Raises:
+            AuditUnavailable: it is not durable; keep it, and try again.
         """
         ...
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from smsp_provider.audit.decoding import UnreadableRecord, decode
 from smsp_provider.audit.encoding import encode, kind_of, timestamp
-from smsp_provider.audit.events import Change, Closure, Ending, Intent, OperatorAct, Record, Start
+from smsp_provider.audit.events import Change, Closure, Ending, Intent, OperatorAct, Record, Refusals, Start
 from smsp_provider.audit.trail import AuditUnavailable, Entry
 from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
@@ -131,6 +131,10 @@ class SqliteAuditTrail:
     def close(self, ending: Ending) -> None:
         """See :meth:`smsp_provider.audit.trail.AuditTrail.close`."""
         self._append(ending, ending.exchange_id)
+
+    def record_refusals(self, refusals: Refusals) -> None:
+        """See :meth:`smsp_provider.audit.trail.AuditTrail.record_refusals`."""
+        self._append(refusals, None)
 
     def record_start(self, start: Start) -> None:
         """See :meth:`smsp_provider.audit.trail.AuditTrail.record_start`."""

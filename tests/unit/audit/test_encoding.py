@@ -20,6 +20,9 @@ from smsp_provider.audit.events import (
     OperatorActKind,
     PatientFacts,
     Record,
+    RefusalCount,
+    RefusalMark,
+    Refusals,
     RequestFacts,
     Source,
     Start,
@@ -63,6 +66,8 @@ ENDING = Ending(
     kind=EndingKind.ANSWERED,
     duration_ms=210,
     source=Source.SPINE,
+    service=Service.GET_PATIENT_DETAILS,
+    client="ward-system",
     response_code=ResponseCode.SUCCESS,
     wire_code="SMSP-0000",
     reason="all is well",
@@ -78,6 +83,16 @@ FAULT = Ending(
     request=RequestFacts("192.0.2.7"),
     fault=FaultFacts(FaultCode.SERVER, ErrorCode.PROVIDER_FAILURE, "ID1", "WS-FLT-01"),
 )
+REFUSALS = Refusals(
+    AT,
+    AT.replace(second=0, microsecond=0),
+    "192.0.2.9",
+    (RefusalCount("1000", "WS-STD-01", 12), RefusalCount("HTTP 404", "", 3)),
+    "junk.example",
+    "c2" * 32,
+    RefusalMark("E4", "ID4"),
+    RefusalMark("E5", "ID5"),
+)
 CHANGE = Change(AT, "operator", "client", "ward-system", 7, '{"enabled":true}', '{"enabled":false}')
 ACT = OperatorAct(AT, OperatorActKind.LOCKED, "user on machine", "jsmith", 10, "too many failures")
 OFFICER = Officer("jsmith", "john", "smsp on host, at a terminal")
@@ -90,6 +105,8 @@ RECORDS: tuple[Record, ...] = (
     ENDING,
     FAULT,
     Closure("E3", AT, "W1"),
+    REFUSALS,
+    replace(REFUSALS, address=None, common_name=None, certificate=None, first=None, last=None),
     Start(AT, "0.1.0", "sandbox", "ab" * 32, (("codes.toml", "cd" * 32),)),
     CHANGE,
     replace(CHANGE, before=None),
