@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.config.audit import AuditSettings
 from smsp_provider.config.operators import OperatorSettings
 from smsp_provider.config.probing import ProbingSettings
 from smsp_provider.config.protection import BreakerSettings, ThrottleSettings
@@ -93,22 +94,6 @@ class ServiceSettings(Section):
         """Whether repeats are rejected, and one can come when its MessageID is forgotten and it is still in time."""
         in_time = self.max_message_seconds + self.clock_skew_seconds
         return self.replay_policy is ReplayPolicy.REJECT and in_time > self.replay_window_seconds
-
-
-class AuditSettings(Section):
-    """The audit trail."""
-
-    database: Path = Field(description="SQLite file of the audit trail; made when it is not there.")
-    synchronous: str = Field(
-        "FULL", pattern="^(FULL|NORMAL)$", description="FULL survives a power cut; NORMAL is for tests and benchmarks."
-    )
-
-    @field_validator("database")
-    @classmethod
-    def _names_a_file(cls, value: Path) -> Path:
-        if value.name in ("", "..") or has_control_character(str(value)):
-            raise ValueError("not the name of a file")
-        return value
 
 
 class Limits(Section):
@@ -276,7 +261,7 @@ class Settings(BaseSettings):
                 "spine.endpoint (http)": any(urlsplit(url).scheme == "http" for url in self.spine.urls()),
                 **self.upstream.relaxed(),
                 **(self.pds_fhir.relaxed() if self._reaches(Upstream.PDS_FHIR) else {}),
-                "audit.synchronous": self.audit.synchronous != "FULL",
+                **self.audit.relaxed(),
                 **self.clients.relaxed(),
                 "security.username": self.security.username is UsernamePolicy.IGNORE,
                 "security.signatures": self.security.signatures is SignaturePolicy.IGNORE,

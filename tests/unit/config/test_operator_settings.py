@@ -58,7 +58,7 @@ def settings(environment: str, **operators: Any) -> Settings:
                 "key": "k",
                 "ca": "a",
             },
-            "audit": {"database": "audit.db"},
+            "audit": {"database": "audit.db", "keys": "audit.keys", "signing_key": "audit-signing.key"},
             "operators": operators,
         }
     )

@@ -22,6 +22,8 @@ ca = "spine-ca.pem"
 pds_asid = "999999999998"
 [audit]
 database = "audit.db"
+keys = "audit.keys"
+signing_key = "audit-signing.key"
 """
 
 SANDBOX = """
@@ -90,6 +92,8 @@ def test_live_refuses_each_relaxed_value_by_name(tmp_path: Path) -> None:
         ("[spine]", '[spine]\ndefault_asid = "999999999999"', "spine.default_asid"),
         ("https://spine.example", "http://localhost:9090", "spine.endpoint (http)"),
         ("[audit]", '[audit]\nsynchronous = "NORMAL"', "audit.synchronous"),
+        ('keys = "audit.keys"', "", "audit.keys unset"),
+        ('signing_key = "audit-signing.key"', "", "audit.signing_key unset"),
         ('crl = "clients-crl.pem"', "", "server.https without crl"),
         ("[audit]", '[clients]\npolicy = "any"\n[audit]', "clients.policy"),
         (

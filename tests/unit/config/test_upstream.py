@@ -24,6 +24,8 @@ key = "f"
 key_id = "live-1"
 [audit]
 database = "audit.db"
+keys = "audit.keys"
+signing_key = "audit-signing.key"
 """
 
 

@@ -1,0 +1,85 @@
+"""The settings of the audit trail: where it is kept, how durably, and with which keys."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field, field_validator
+
+from smsp_provider.config.section import Section, has_control_character
+
+__all__ = ["AuditSettings"]
+
+_VARIABLE: Final = "^[A-Z][A-Z0-9_]{0,99}$"
+
+
+class AuditSettings(Section):
+    """The audit trail."""
+
+    database: Path = Field(
+        description="SQLite file of the audit trail; made when it is not there. What this host's processes share, and "
+        "the registry of clients unless that is elsewhere, stand in the same directory, also where store is set."
+    )
+    store: str = Field(
+        "",
+        description="URL of the PostgreSQL database that keeps the trail in place of the file: "
+        "postgresql://ROLE@HOST/DATABASE. A password belongs into a file that the driver reads, not here. Live takes "
+        "another host with ?sslmode=verify-full only. Empty: the file.",
+    )
+    synchronous: str = Field(
+        "FULL", pattern="^(FULL|NORMAL)$", description="FULL survives a power cut; NORMAL is for tests and benchmarks."
+    )
+    keys: Path | None = Field(
+        None,
+        description="File of the keys that contents are encrypted with (`smsp audit keys`); unset: audit.keys beside "
+        "the database, made at the first start. Live needs it or keys_variable, and never makes it. Without it "
+        "the contents cannot be read: keep a copy elsewhere.",
+    )
+    keys_variable: str | None = Field(
+        None, pattern=_VARIABLE, description="Environment variable that holds the same text; it stands over the file."
+    )
+    signing_key: Path | None = Field(
+        None,
+        description="File of the key that roots are signed with (PEM, Ed25519); unset: audit-signing.key beside the "
+        "database, made at the first start. Live needs it, and never makes it.",
+    )
+
+    @field_validator("database")
+    @classmethod
+    def _names_a_file(cls, value: Path) -> Path:
+        if value.name in ("", "..") or has_control_character(str(value)):
+            raise ValueError("not the name of a file")
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_url_without_a_password(cls, value: str) -> str:
+        # The value is shown by `config check` and stands in messages.
+        if not value:
+            return value
+        try:
+            parts = urlsplit(value)
+            has_password = parts.password is not None or "password" in parse_qs(parts.query.lower())
+        except ValueError:
+            raise ValueError("not a URL") from None
+        if has_password:
+            raise ValueError("a password does not belong in here: PostgreSQL's driver reads a passfile")
+        if parts.scheme != "postgresql" or has_control_character(value):
+            raise ValueError("postgresql://ROLE@HOST/DATABASE")
+        return value
+
+    def keys_file(self) -> Path:
+        """The file of the keys, where they are in one."""
+        return self.keys or self.database.with_name("audit.keys")
+
+    def signing_key_file(self) -> Path:
+        """The file of the key that roots are signed with."""
+        return self.signing_key or self.database.with_name("audit-signing.key")
+
+    def relaxed(self) -> dict[str, bool]:
+        """What is relaxed of these, by the name to be told."""
+        return {
+            "audit.synchronous": self.synchronous != "FULL",
+            "audit.keys unset": self.keys is None and self.keys_variable is None,
+            "audit.signing_key unset": self.signing_key is None,
+        }
