@@ -30,6 +30,7 @@ from smsp_provider.audit.events import (
     Source,
     Start,
 )
+from smsp_provider.audit.lane_events import Closing, LaneEnded, LanePlace, Opening
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
 from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ASID, ODSCode
@@ -93,6 +94,12 @@ class _Reader:
             raise TypeError
         return value
 
+    def values(self, name: str) -> list[object]:
+        value = self._fields[name]
+        if not isinstance(value, list):
+            raise TypeError
+        return value
+
     def texts(self, name: str) -> list[str] | None:
         value = self._fields.get(name)
         return None if value is None else list(_as_texts(value))
@@ -138,6 +145,7 @@ def _read_request(reader: _Reader) -> RequestFacts:
         tracking_id=reader.maybe("tracking"),
         audit_ids=tuple(AuditId(_as_text(kind), _as_text(uri)) for kind, uri in reader.rows("identity")),
         method=AccessMethod(reader.number("method")) if reader.has("method") else None,
+        names_asid=reader.flag("names_asid"),
         ods_code=None if ods_code is None else ODSCode(ods_code),
         sender_address=reader.maybe("sender"),
         from_address=reader.maybe("from"),
@@ -180,8 +188,10 @@ def _read_ending(reader: _Reader) -> Ending:
         reason=reader.maybe("reason") or "",
         reply_message_id=reader.maybe("reply_message"),
         spine=tuple(
-            ExchangeIds(_as_text(interaction), _as_texts(sent), _as_texts(received))
-            for interaction, sent, received in reader.rows("spine")
+            ExchangeIds(
+                _as_text(interaction), _as_texts(sent), _as_texts(received), _as_text(upstream), _as_texts(told)
+            )
+            for interaction, sent, received, upstream, told in reader.rows("spine")
         ),
         patient=PatientFacts() if patient is None else _read_patient(patient),
     )
@@ -202,7 +212,10 @@ def _read_patient(reader: _Reader) -> PatientFacts:
         superseded=reader.flag("superseded"),
         sensitive=reader.flag("sensitive"),
         name_contradiction=reader.flag("name_contradiction"),
-        repairs=tuple(Repair(_as_text(field), _as_text(action)) for field, action in reader.rows("repairs")),
+        repairs=tuple(
+            Repair(_as_text(field), _as_text(action), truncation is True)
+            for field, action, truncation in reader.rows("repairs")
+        ),
     )
 
 
@@ -260,6 +273,7 @@ def _read_act(reader: _Reader) -> OperatorAct:
         operator=reader.maybe("operator"),
         attempts=reader.number("attempts") if reader.has("attempts") else 0,
         detail=reader.maybe("detail") or "",
+        nhs_number=_number(reader.maybe("nhs_number")),
     )
 
 
@@ -306,6 +320,34 @@ def _read_ranges(reader: _Reader) -> tuple[RecordRange, ...]:
     return tuple(found)
 
 
+def _read_opening(reader: _Reader) -> Opening:
+    return Opening(
+        at=reader.moment("at"),
+        writer=reader.text("writer"),
+        host=reader.text("host"),
+        pid=reader.number("pid"),
+        build=reader.text("build"),
+        rules=reader.text("rules"),
+        configuration=reader.text("configuration"),
+        previous=_read_place(reader, "previous") if reader.has("previous") else None,
+    )
+
+
+def _read_closing(reader: _Reader) -> Closing:
+    return Closing(reader.moment("at"), reader.text("writer"))
+
+
+def _read_lane_ended(reader: _Reader) -> LaneEnded:
+    return LaneEnded(reader.moment("at"), reader.text("writer"), _read_place(reader, "last"))
+
+
+def _read_place(reader: _Reader, name: str) -> LanePlace:
+    lane, n, link = reader.values(name)
+    if not isinstance(n, int):
+        raise TypeError
+    return LanePlace(_as_text(lane), n, _as_text(link))
+
+
 _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "intent": _read_intent,
     "ending": _read_ending,
@@ -317,4 +359,7 @@ _READERS: Final[Mapping[str, Callable[[_Reader], Record]]] = {
     "deletion-proposed": _read_proposed,
     "deletion-withdrawn": _read_withdrawn,
     "erasure": _read_erasure,
+    "opening": _read_opening,
+    "closing": _read_closing,
+    "lane-ended": _read_lane_ended,
 }

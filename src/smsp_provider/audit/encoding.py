@@ -24,6 +24,7 @@ from smsp_provider.audit.events import (
     RequestFacts,
     Start,
 )
+from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.domain.nhs_number import NHSNumber
 
 __all__ = ["MAX_TEXT", "Kind", "encode", "kind_of", "timestamp"]
@@ -45,6 +46,9 @@ Kind = Literal[
     "deletion-proposed",
     "deletion-withdrawn",
     "erasure",
+    "opening",
+    "closing",
+    "lane-ended",
 ]
 Fields = dict[str, object]
 
@@ -86,6 +90,8 @@ def encode(record: Record, at: str | None = None) -> str:
         fields = _change(record, moment)
     elif isinstance(record, OperatorAct):
         fields = _act(record, moment)
+    elif isinstance(record, Opening | Closing | LaneEnded):
+        fields = _of_lane(record, moment)
     else:
         fields = _deletion(record, moment)
     return _to_json(fields)
@@ -121,6 +127,7 @@ def _request(request: RequestFacts) -> Fields:
         "tracking": request.tracking_id,
         "identity": [(_text(item.type), _text(item.uri)) for item in request.audit_ids] or None,
         "method": _word(request.method),
+        "names_asid": request.names_asid,
         "ods": None if request.ods_code is None else request.ods_code.code,
         "sender": request.sender_address,
         "from": request.from_address,
@@ -170,7 +177,8 @@ def _ending(ending: Ending, at: str) -> Fields:
             else [fault.faultcode.value, fault.error_code.value, fault.error_id, fault.rule],
             "reason": ending.reason or None,
             "reply_message": ending.reply_message_id,
-            "spine": [(ids.interaction, ids.sent, ids.received) for ids in ending.spine] or None,
+            "spine": [(ids.interaction, ids.sent, ids.received, ids.upstream, ids.told) for ids in ending.spine]
+            or None,
             "patient": _patient(ending.patient) or None,
         }
     )
@@ -184,7 +192,7 @@ def _patient(patient: PatientFacts) -> Fields:
             "superseded": patient.superseded,
             "sensitive": patient.sensitive,
             "name_contradiction": patient.name_contradiction,
-            "repairs": [(repair.field, repair.action) for repair in patient.repairs] or None,
+            "repairs": [(repair.field, repair.action, repair.truncation) for repair in patient.repairs] or None,
         }
     )
 
@@ -241,6 +249,7 @@ def _act(act: OperatorAct, at: str) -> Fields:
             "operator": None if act.operator is None else _text(act.operator),
             "attempts": act.attempts or None,
             "detail": _text(act.detail) or None,
+            "nhs_number": _digits(act.nhs_number),
         }
     )
 
@@ -272,6 +281,23 @@ def _ranges(records: Iterable[RecordRange]) -> list[list[object]]:
     return list(rows.values())
 
 
+def _of_lane(record: Opening | Closing | LaneEnded, at: str) -> Fields:
+    fields: Fields = {"at": at, "writer": record.writer}
+    if isinstance(record, LaneEnded):
+        fields["last"] = list(record.last)
+    if isinstance(record, Opening):
+        fields |= {
+            "host": _text(record.host),
+            "pid": record.pid,
+            "build": record.build,
+            "rules": record.rules,
+            "configuration": record.configuration,
+        }
+        if record.previous is not None:
+            fields["previous"] = list(record.previous)
+    return fields
+
+
 _KINDS: Final[Mapping[type[Record], Kind]] = {
     Intent: "intent",
     Ending: "ending",
@@ -283,4 +309,7 @@ _KINDS: Final[Mapping[type[Record], Kind]] = {
     DeletionProposed: "deletion-proposed",
     DeletionWithdrawn: "deletion-withdrawn",
     Erasure: "erasure",
+    Opening: "opening",
+    Closing: "closing",
+    LaneEnded: "lane-ended",
 }

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure
+from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
 from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ASID, ODSCode
@@ -66,13 +67,14 @@ class EndingKind(Enum):
 class RequestFacts(Masked):
     """What is known about a request when the record is made; a request refused early leaves most of it None.
 
-    ``address`` is the network address of the peer, ``common_name`` and ``certificate`` are the CN and the SHA-256 of
-    its TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and ``tracking_id`` are
-    as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's. ``audit_ids`` are all
-    ids of the audit identity, known kinds or not. ``ods_code`` is the organisation that they name, by its code or by an
-    ASID that is its alone. ``signed`` tells that a signature was there, ``signer`` is the
-    SHA-256 of the certificate that it was verified with, None where it was not. ``repeated`` tells of a MessageID seen
-    before, ``decoded`` of a payload in base64 or gzip.
+    ``address`` is the network address of the peer, ``common_name`` and ``certificate`` are the CN and the SHA-256
+    of its TLS certificate, ``client`` is the name under which that is registered. ``message_id`` and
+    ``tracking_id`` are as the client sent them, ``from_address`` is wsa:From and ``sender_address`` the envelope's.
+    ``audit_ids`` are all ids of the audit identity, known kinds or not. ``method`` is the access method that they
+    make, ``names_asid`` tells that an ASID was named beside it (access method 5). ``ods_code`` is the organisation
+    that they name, by its code or by an ASID that is its alone. ``signed`` tells that a signature was there,
+    ``signer`` is the SHA-256 of the certificate that it was verified with, None where it was not. ``repeated``
+    tells of a MessageID seen before, ``decoded`` of a payload in base64 or gzip.
     """
 
     address: str
@@ -86,6 +88,7 @@ class RequestFacts(Masked):
     tracking_id: str | None = None
     audit_ids: tuple[AuditId, ...] = ()
     method: AccessMethod | None = None
+    names_asid: bool = False
     ods_code: ODSCode | None = None
     sender_address: str | None = None
     from_address: str | None = None
@@ -246,6 +249,8 @@ class OperatorActKind(Enum):
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - the name of an event
     COMMAND = "command"
     COMMAND_REFUSED = "command-refused"
+    AUDIT_SEARCHED = "audit-searched"
+    PATIENT_REPORTED = "patient-reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +259,8 @@ class OperatorAct:
 
     ``operator`` is the account, None where nobody has the name that was given: somebody may have typed a password in
     its place. ``access_point`` tells machine, user and terminal. ``attempts`` counts failures in a row: of a refused
-    login this one included, of a login those before it. ``detail`` is the command, or why something was refused.
+    login this one included, of a login those before it. ``detail`` is the command with what was searched for, or why
+    something was refused. ``nhs_number`` is the patient whom a search of the audit trail was about.
     """
 
     at: datetime
@@ -263,8 +269,21 @@ class OperatorAct:
     operator: str | None = None
     attempts: int = 0
     detail: str = ""
+    nhs_number: NHSNumber | None = None
 
 
 Record = (
-    Intent | Ending | Closure | Refusals | Start | Change | OperatorAct | DeletionProposed | DeletionWithdrawn | Erasure
+    Intent
+    | Ending
+    | Closure
+    | Refusals
+    | Start
+    | Change
+    | OperatorAct
+    | DeletionProposed
+    | DeletionWithdrawn
+    | Erasure
+    | Opening
+    | Closing
+    | LaneEnded
 )

@@ -27,6 +27,7 @@ from smsp_provider.audit.events import (
     Source,
     Start,
 )
+from smsp_provider.audit.lane_events import Closing, LaneEnded, LanePlace, Opening
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
 from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ASID, OID, ODSCode
@@ -50,6 +51,7 @@ REQUEST = RequestFacts(
     tracking_id="1C5A5A4E-9E5B-4A61-9A5C-0D9C5C4F1A10",
     audit_ids=(AuditId(OID.ITK_IDENTITY, "urn:nhs-uk:identity:ods:X99:ward"), AuditId("1.2.3", "unknown kind")),
     method=AccessMethod.SMARTCARD,
+    names_asid=True,
     ods_code=ODSCode("X99"),
     sender_address="urn:nhs-uk:addressing:ods:X99:system",
     from_address="http://client.example/",
@@ -72,8 +74,18 @@ ENDING = Ending(
     wire_code="SMSP-0000",
     reason="all is well",
     reply_message_id="R1",
-    spine=(ExchangeIds("QUPA_IN000008UK02", ("S1", "S2"), ("A1",)), ExchangeIds("QUPA_IN000011UK02", ("S3",))),
-    patient=PatientFacts(NUMBER, Evidence.TRACE, True, True, True, (Repair("Person.Name", "cut"),)),
+    spine=(
+        ExchangeIds("QUPA_IN000008UK02", ("S1", "S2"), ("A1",), "hl7v3 pds.example", ("200000000115", "100")),
+        ExchangeIds("QUPA_IN000011UK02", ("S3",)),
+    ),
+    patient=PatientFacts(
+        NUMBER,
+        Evidence.TRACE,
+        True,
+        True,
+        True,
+        (Repair("Person.Name", "cut"), Repair("addr", "first taken", truncation=True)),
+    ),
 )
 FAULT = Ending(
     exchange_id="E2",
@@ -99,6 +111,7 @@ OFFICER = Officer("jsmith", "john", "smsp on host, at a terminal")
 RANGES = (RecordRange("LANE-A", 2, 17), RecordRange("LANE-A", 20, 20), RecordRange("LANE-B", 1, 3))
 PROPOSED = DeletionProposed(AT, "P1", OFFICER, "wrong subject", "order of a court", RANGES)
 ERASURE = Erasure(AT, "P1", OFFICER, Officer("agrey", "ann", "desk"), "old", "retention", RANGES, "ab" * 32)
+OPENING = Opening(AT, "W1", "host", 7, "0.1.0 a1b2c3", "cd" * 32, "ef" * 32, LanePlace("LANE-A", 9, "ab" * 32))
 RECORDS: tuple[Record, ...] = (
     INTENT,
     replace(INTENT, author=None, request=RequestFacts("192.0.2.7")),
@@ -112,10 +125,15 @@ RECORDS: tuple[Record, ...] = (
     replace(CHANGE, before=None),
     ACT,
     OperatorAct(AT, OperatorActKind.LOGIN_REFUSED, "somebody"),
+    OperatorAct(AT, OperatorActKind.AUDIT_SEARCHED, "desk", "agrey", detail="audit search", nhs_number=NUMBER),
     PROPOSED,
     replace(PROPOSED, archive="cd" * 32),
     DeletionWithdrawn(AT, "P1", OFFICER),
     ERASURE,
+    OPENING,
+    replace(OPENING, previous=None),
+    Closing(AT, "W1"),
+    LaneEnded(AT, "W1", LanePlace("LANE-A", 9, "ab" * 32)),
 )
 
 
