@@ -1,0 +1,121 @@
+"""The form of an archive: every line comes back, and what is none is refused."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsp_provider.audit.archive import (
+    ArchivedLane,
+    ArchiveInvalid,
+    ErasedContent,
+    FileFacts,
+    Manifest,
+    chain_line,
+    content_line,
+    erased_line,
+    lane_line,
+    manifest_text,
+    read_chain,
+    read_content,
+    read_erased,
+    read_lane,
+    read_manifest,
+    read_root,
+    root_line,
+)
+from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
+
+pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
+
+LANE = Lane(7, "TOKEN", date(2026, 3, 1), "WRITER", "k1", b"\x00\xff wrapped")
+MANIFEST = Manifest(
+    trail="TRAIL",
+    since=date(2026, 3, 1),
+    until=date(2026, 3, 2),
+    made_at="2026-04-01T00:00:00.000000Z",
+    made_by="jsmith",
+    lanes=1,
+    records=2,
+    contents=1,
+    erased=1,
+    first_root=3,
+    last_root=9,
+    key_ids=("k1",),
+    files=(FileFacts("lanes.jsonl", "ab" * 32, 100, 1),),
+)
+
+
+@given(st.integers(1), st.text(), st.integers(0), st.none() | st.text(), st.binary(), st.binary())
+def test_a_record_comes_back(n: int, kind: str, at: int, exchange: str | None, one: bytes, two: bytes) -> None:
+    record = ChainedRecord(LANE.id, n, kind, at, exchange, one, two)
+    line = chain_line(LANE, record)
+    assert line.isascii()
+    assert line.count("\n") == 1
+    assert read_chain(line.encode(), {LANE.token: LANE}) == record
+
+
+@given(st.integers(1), st.binary())
+def test_a_content_comes_back(n: int, sealed: bytes) -> None:
+    content = SealedContent(LANE.id, n, sealed)
+    assert read_content(content_line(LANE, content).encode(), {LANE.token: LANE}) == content
+
+
+@given(st.integers(1), st.binary(), st.binary())
+def test_a_root_comes_back(number: int, statement: bytes, signature: bytes) -> None:
+    root = SignedRoot(number, statement, signature)
+    assert read_root(root_line(root).encode()) == root
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "open"])
+def test_a_lane_comes_back(ended: bool) -> None:
+    assert read_lane(lane_line(ArchivedLane(LANE, ended)).encode(), 7) == ArchivedLane(LANE, ended)
+
+
+def test_what_was_erased_comes_back() -> None:
+    erased = ErasedContent("TOKEN", 2, "OTHER", 5)
+    assert read_erased(erased_line(erased).encode()) == erased
+
+
+def test_the_manifest_comes_back() -> None:
+    assert read_manifest(manifest_text(MANIFEST)) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"form":"smsp-audit-archive-1"}',
+        manifest_text(MANIFEST).replace(b"archive-1", b"archive-2"),
+        manifest_text(MANIFEST).replace(b'"lanes":1', b'"lanes":true'),
+        manifest_text(MANIFEST).replace(b'"lanes":1', b'"lanes":1,"more":1'),
+        manifest_text(MANIFEST).replace(b'"bytes":100', b'"bytes":"100"'),
+        b"[" * 100_000,
+    ],
+    ids=["empty", "a list", "nothing", "the form alone", "another form", "a flag", "a field more", "text", "deep"],
+)
+def test_no_manifest_is_refused(text: bytes) -> None:
+    with pytest.raises(ArchiveInvalid, match=r"manifest\.json"):
+        read_manifest(text)
+
+
+def test_a_line_of_another_lane_is_refused() -> None:
+    line = chain_line(LANE, ChainedRecord(7, 1, "act", 0, None, b"", b"")).encode()
+    content = content_line(LANE, SealedContent(7, 1, b"")).encode()
+    with pytest.raises(ArchiveInvalid):
+        read_chain(line, {})
+    with pytest.raises(ArchiveInvalid):
+        read_content(content, {})
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"1", b"\xff"], ids=["empty", "nothing", "a number", "no text"])
+def test_a_line_of_another_kind_is_refused(line: bytes) -> None:
+    with pytest.raises(ArchiveInvalid):
+        read_lane(line, 1)
+    with pytest.raises(ArchiveInvalid):
+        read_root(line)
+    with pytest.raises(ArchiveInvalid):
+        read_erased(line)
