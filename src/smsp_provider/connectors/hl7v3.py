@@ -88,7 +88,11 @@ class HL7v3Connector:
         try:
             return self._ask_repeatedly(query, sender, deadline, sent, self._settings.fault_retries)
         except SpineFailure as failure:
-            failure.exchange = ExchangeIds(interaction_of(query).request, tuple(sent))
+            interaction = interaction_of(query).request
+            received = () if failure.exchange is None else failure.exchange.received
+            failure.exchange = ExchangeIds(
+                interaction, tuple(sent), received, _named(self._transport_of(interaction)), _told(sender)
+            )
             raise
 
     def close_idle(self) -> None:
@@ -111,6 +115,9 @@ class HL7v3Connector:
             # Spine has answered before: that nothing was sent would no longer be true.
             raise refused from None
 
+    def _transport_of(self, interaction: str) -> SpineTransport:
+        return self._elsewhere.get(interaction, self._transport)
+
     def _paused(self, deadline: Deadline) -> bool:
         """Wait before another attempt, and for leave; False, at once, where the deadline leaves no time for one."""
         pause = self._settings.fault_pause_seconds
@@ -123,7 +130,7 @@ class HL7v3Connector:
         ids = MessageIds(f"uuid:{self._ids.new_uuid()}", self._ids.new_uuid())
         created = f"{self._clock.now():%Y%m%d%H%M%S}"
         interaction = interaction_of(query)
-        transport = self._elsewhere.get(interaction.request, self._transport)
+        transport = self._transport_of(interaction.request)
         route = Route(transport.url, self._settings.spine_asid, self._settings.own_address)
         message = build_query(query, ids, created, route, sender.asid, sender.author)
         headers = {"Content-Type": _CONTENT_TYPE, "SOAPAction": f'"{soap_action(interaction)}"', "User-Agent": _PRODUCT}
@@ -133,7 +140,20 @@ class HL7v3Connector:
         except (NotSent, NoCapacity):
             del sent[-2:]
             raise
-        return _read(answer, Question(interaction, ids, tuple(sent)))
+        return _read(answer, Question(interaction, ids, tuple(sent), _named(transport), _told(sender)))
+
+
+def _named(transport: SpineTransport) -> str:
+    """The way to PDS as the audit trail names it."""
+    return f"hl7v3 {transport.authority}"
+
+
+def _told(sender: SpineSender) -> tuple[str, ...]:
+    """In whose name a query goes out, as :func:`build_query` writes it."""
+    author = sender.author
+    if author is None:
+        return (sender.asid.value,)
+    return sender.asid.value, author.role_profile, author.user, author.role
 
 
 def _read(answer: HTTPAnswer, question: Question) -> SpineAnswer:

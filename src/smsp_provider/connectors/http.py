@@ -155,6 +155,8 @@ class HTTPTransport:
         if parts.scheme == "https" and context is None:
             raise ValueError("an https endpoint needs a TLS context")
         self.url: Final = url
+        self.authority: Final = parts.netloc
+        """Host and port of ``url``, as the audit trail names an endpoint."""
         self._host: Final = parts.hostname
         self._port: Final = parts.port
         self.target: Final = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -138,7 +138,7 @@ class PDSFHIRConnector:
             if asked is not None:
                 answer = self._confirmed(answer, asked, call)
         except SpineFailure as failure:
-            failure.exchange = ExchangeIds(call.recorded, tuple(call.sent))
+            failure.exchange = self._recorded(call)
             raise
         if isinstance(query, CrossCheckTrace) and _is_born(answer, query.date_of_birth):
             conversation.kept = (key, answer)
@@ -172,9 +172,7 @@ class PDSFHIRConnector:
             answer,
             records=records,
             references=(*answer.references, *second.references),
-            exchange=ExchangeIds(
-                call.recorded, tuple(call.sent), (*answer.exchange.received, *second.exchange.received)
-            ),
+            exchange=self._recorded(call, (*answer.exchange.received, *second.exchange.received)),
         )
 
     def _answer(self, call: _Call) -> SpineAnswer:
@@ -242,7 +240,11 @@ class PDSFHIRConnector:
     def _read(self, response: HTTPAnswer, call: _Call, request_id: str) -> SpineAnswer:
         question = Question(call.interaction, request_id, call.correlation_id, self._settings.home_phone)
         answer = read_answer(Response(response.status, response.headers, response.body), question)
-        return replace(answer, exchange=ExchangeIds(call.recorded, tuple(call.sent), answer.exchange.received))
+        return replace(answer, exchange=self._recorded(call, answer.exchange.received))
+
+    def _recorded(self, call: _Call, received: tuple[str, ...] = ()) -> ExchangeIds:
+        upstream = f"pds-fhir {self._transport.authority}"
+        return ExchangeIds(call.recorded, tuple(call.sent), received, upstream, (call.organisation,))
 
 
 def _wanted_pause(response: HTTPAnswer, pause: float) -> float:
@@ -257,4 +259,5 @@ def _is_born(answer: SpineAnswer, date_of_birth: HL7Date) -> bool:
 
 def _again(kept: SpineAnswer) -> SpineAnswer:
     """An answer that is used once more: nothing was sent for it, and the audit trail says so."""
-    return replace(kept, exchange=ExchangeIds(f"{kept.exchange.interaction}, used again", (), ()))
+    before = kept.exchange
+    return replace(kept, exchange=ExchangeIds(f"{before.interaction}, used again", (), (), before.upstream, ()))

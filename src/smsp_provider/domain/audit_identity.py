@@ -69,9 +69,14 @@ class Caller:
     author: SpineAuthor | None
 
     @property
+    def names_asid(self) -> bool:
+        """Whether an ASID is named beside the organisation (access method 5)."""
+        return self.ods_code is not None and self.named_asid is not None
+
+    @property
     def methods(self) -> frozenset[AccessMethod]:
         """All access methods that the audit identity makes use of: a client has to be registered for each."""
-        if self.ods_code is not None and self.named_asid is not None:
+        if self.names_asid:
             return frozenset({self.method, AccessMethod.NAMED_ASID})
         return frozenset({self.method})
 

@@ -41,11 +41,18 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeIds:
-    """The message ids of one exchange with Spine, for the audit trail (SMSP-AUDIT-004)."""
+    """The message ids of one exchange with Spine, for the audit trail (SMSP-AUDIT-004).
+
+    ``upstream`` is the way to PDS and its host; ``told`` is in whose name the query went, as it stood on the wire: the
+    ASID, or the ODS code where PDS wants that, and behind it the person's role profile, user and role where they went
+    along.
+    """
 
     interaction: str
     sent: tuple[str, ...]
     received: tuple[str, ...] = ()
+    upstream: str = ""
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -273,7 +273,7 @@ class Pipeline:
             self._alert(AlertKind.GATE_REFUSED, exchange, disposition.reason)
             outcome = Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, disposition.reason)
             document = self._written(received, request, outcome, message_id)
-        inquiry = exchange.inquiry
+        inquiry, facts = exchange.inquiry, exchange.facts
         wire_code = self._policy.vocabulary.wire_code(outcome.code, truncated=outcome.is_truncated)
         self._audit.close(
             Ending(
@@ -282,7 +282,9 @@ class Pipeline:
                 EndingKind.ANSWERED,
                 self._elapsed_ms(exchange),
                 source=Source.SPINE if inquiry.asked else Source.NONE,
-                request=None if inquiry.asked else exchange.facts,
+                request=None if inquiry.asked else facts,
+                service=facts.service if inquiry.asked else None,
+                client=facts.client if inquiry.asked else None,
                 response_code=outcome.code,
                 wire_code=wire_code,
                 reason=outcome.reason,
@@ -315,7 +317,7 @@ class Pipeline:
     def _end_with_fault(self, exchange: _Exchange, fault: ToolkitFault, kind: EndingKind, reason: str = "") -> Reply:
         """Write the fault and record it; a fault that cannot be recorded becomes fault 2100."""
         error_id, message_id = self._ids.new_uuid(), self._ids.new_uuid()
-        inquiry = exchange.inquiry
+        inquiry, facts = exchange.inquiry, exchange.facts
         try:
             self._audit.close(
                 Ending(
@@ -324,7 +326,9 @@ class Pipeline:
                     kind,
                     self._elapsed_ms(exchange),
                     source=Source.SPINE if inquiry.asked else Source.NONE,
-                    request=None if inquiry.asked else exchange.facts,
+                    request=None if inquiry.asked else facts,
+                    service=facts.service if inquiry.asked else None,
+                    client=facts.client if inquiry.asked else None,
                     fault=FaultFacts(fault.faultcode, fault.error_code, error_id, fault.rule),
                     reason=reason or fault.reason,
                     reply_message_id=message_id,

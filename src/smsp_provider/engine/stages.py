@@ -144,6 +144,7 @@ class _Learnt:
             tracking_id=tracking_id,
             audit_ids=audit_ids,
             method=caller.method if isinstance(caller, Caller) else None,
+            names_asid=isinstance(caller, Caller) and caller.names_asid,
             ods_code=ods_code or (caller.ods_code if isinstance(caller, Caller) else organisation_in(audit_ids)),
             sender_address=distribution.sender_address if distribution is not None else None,
             from_address=addressing.sender,

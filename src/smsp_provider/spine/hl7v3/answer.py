@@ -60,11 +60,16 @@ _UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an answer is read against: the interaction asked, the ids of its message, all ids sent for the query."""
+    """What an answer is read against: the interaction asked, the ids of its message, all ids sent for the query.
+
+    ``upstream`` and ``told`` are handed on to the audit trail, see :class:`ExchangeIds`.
+    """
 
     interaction: Interaction
     ids: MessageIds
     sent: tuple[str, ...]
+    upstream: str = ""
+    told: tuple[str, ...] = ()
 
 
 def read_answer(document: bytes, question: Question) -> SpineAnswer:
@@ -81,7 +86,10 @@ def read_answer(document: bytes, question: Question) -> SpineAnswer:
     header, body = _envelope(document)
     message = _message_in(body)
     if message is None:
-        raise _without_message(body)
+        failure = _without_message(body)
+        message_ids = () if header is None else [element for element in header[:] if element.tag == _MESSAGE_ID]
+        failure.exchange = ExchangeIds(question.interaction.request, question.sent, _received(message_ids, ()))
+        raise failure
     name = local_name(message)
     if name != question.interaction.answer and name not in REFUSALS:
         raise Unreadable("the answer is another interaction than the one expected")
@@ -107,6 +115,8 @@ def read_answer(document: bytes, question: Question) -> SpineAnswer:
             question.interaction.request,
             question.sent,
             _received(header_blocks.get(_MESSAGE_ID, ()), parts.get(_ID, ())),
+            question.upstream,
+            question.told,
         ),
     )
 
