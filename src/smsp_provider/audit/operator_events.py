@@ -32,6 +32,12 @@ class AlertKind(Enum):
     PROBING_WATCH_UNAVAILABLE = "probing-watch-unavailable"
     OPERATOR_LOGIN_REFUSED = "operator-login-refused"
     OPERATOR_LOCKED = "operator-locked"
+    CHAIN_FAILED = "audit-chain-failed"
+    WITNESS_UNAVAILABLE = "audit-witness-unavailable"
+    KEEPER_DOWN = "audit-keeper-down"
+    KEEPER_TASK_FAILED = "audit-keeper-task-failed"
+    ALERTS_UNDELIVERED = "alerts-undelivered"
+    TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,149 @@
+"""The key that roots of the audit trail are signed with: an Ed25519 key in a PEM file, and the one that follows it.
+
+The file is PKCS #8 without a password, readable by its owner alone; ``openssl pkey`` knows it. The key that will follow
+stands beside it under the same name with ``.next``: whoever signs names it in a root signed by the key before, and
+then puts it in its place.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from smsp_provider.storage.private_file import NotPrivate, check_private
+
+__all__ = [
+    "SigningKey",
+    "SigningKeyFile",
+    "SigningKeyUnusable",
+    "make_signing_key",
+    "public_pem",
+    "read_public_key",
+    "read_signing_key",
+]
+
+
+class SigningKeyUnusable(Exception):
+    """The key is not there, open to others, or no Ed25519 key; the text is for an operator."""
+
+
+class SigningKey:
+    """Signs roots (:class:`smsp_provider.audit.roots.Signer`)."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key: Final = key
+        self.public_key: Final = key.public_key().public_bytes_raw()
+
+    def sign(self, statement: bytes) -> bytes:
+        """The signature, 64 bytes."""
+        return self._key.sign(statement)
+
+
+def make_signing_key(file: Path) -> bool:
+    """Make a key where there is no file; whether one was made.
+
+    Raises:
+        SigningKeyUnusable: the file cannot be written.
+    """
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(pem)
+        stream.flush()
+        os.fsync(descriptor)
+    return True
+
+
+def read_signing_key(file: Path) -> SigningKey:
+    """The key in a file.
+
+    Raises:
+        SigningKeyUnusable: it is not there, open to other users, or no Ed25519 key.
+    """
+    try:
+        check_private(file)
+        key = load_pem_private_key(file.read_bytes(), password=None)
+    except NotPrivate as error:
+        raise SigningKeyUnusable(str(error)) from None
+    except OSError as error:
+        raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SigningKeyUnusable(f"{file}: holds no key, or one with a password") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SigningKeyUnusable(f"{file}: holds a key of another kind than Ed25519")
+    return SigningKey(key)
+
+
+def public_pem(public_key: bytes) -> str:
+    """A public key as a PEM text, for whoever verifies."""
+    key = Ed25519PublicKey.from_public_bytes(public_key)
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+def read_public_key(file: Path) -> bytes:
+    """The public key in a PEM file, 32 bytes.
+
+    Raises:
+        SigningKeyUnusable: there is none.
+    """
+    try:
+        key = load_pem_public_key(file.read_bytes())
+    except OSError as error:
+        raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SigningKeyUnusable(f"{file}: holds no public key in PEM") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise SigningKeyUnusable(f"{file}: holds a key of another kind than Ed25519")
+    return key.public_bytes_raw()
+
+
+class SigningKeyFile:
+    """The key that is in force, and the one that will be."""
+
+    def __init__(self, file: Path) -> None:
+        self.file: Final = file
+        self.next_file: Final = file.with_name(f"{file.name}.next")
+
+    def current(self) -> SigningKey:
+        """The key in force.
+
+        Raises:
+            SigningKeyUnusable: it cannot be used.
+        """
+        return read_signing_key(self.file)
+
+    def following(self) -> SigningKey | None:
+        """The key that is to follow, where there is one.
+
+        Raises:
+            SigningKeyUnusable: there is a file, and it cannot be used.
+        """
+        return read_signing_key(self.next_file) if self.next_file.exists() else None
+
+    def advance(self) -> SigningKey:
+        """Put the key that follows in the place of the one in force, which is gone then.
+
+        Raises:
+            SigningKeyUnusable: it cannot be done.
+        """
+        try:
+            self.next_file.replace(self.file)
+        except OSError as error:
+            raise SigningKeyUnusable(f"{self.next_file}: {error.strerror}") from None
+        return self.current()
