@@ -26,7 +26,7 @@ from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, Registry
 from smsp_provider.engine.system import RandomIds, SystemClock
 from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
-from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
+from smsp_provider.observe.logs import quieten_libraries
 from smsp_provider.observe.metrics import CountingObserver
 from smsp_provider.soap.addressing import AddressingPolicy
 from smsp_provider.storage.client_database import ClientDatabase
@@ -41,6 +41,7 @@ from smsp_provider.storage.shared_probing import SharedProbingWatch
 from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
+from smsp_provider.wiring_alerts import build_log
 from smsp_provider.wiring_upstream import ForComparisons, build_connector
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
@@ -221,7 +222,7 @@ def build_provider(
     schemas = Schemas(settings.schemas.directory)
     audit = build_audit(settings, clock)
     if observer is None:
-        observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), clock)
+        observer = build_log(settings, sys.stdout.buffer, clock)
     observer = CountingObserver(observer, DeferredCounters(build_counters(settings)), clock)
     throttle = build_throttle(settings, clock)
     policy = build_policy(settings)

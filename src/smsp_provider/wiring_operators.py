@@ -10,7 +10,6 @@ from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail import AuditTrail
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.ports import Clock
-from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.operator_accounts import OperatorAccounts
 from smsp_provider.storage.operator_key import read_key
@@ -18,6 +17,7 @@ from smsp_provider.storage.operator_login import LoginPolicy, OperatorLogin
 from smsp_provider.storage.operator_secrets import Argon2Parameters, Passwords
 from smsp_provider.storage.operator_sessions import OperatorSessions, SessionPolicy
 from smsp_provider.wiring import build_client_store
+from smsp_provider.wiring_alerts import build_log
 
 __all__ = [
     "build_accounts",
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _PRIVATE_FILE: Final = 0o600
+_LAST_ALERTS_SECONDS: Final = 3.0
 
 
 def operator_database(settings: Settings, clock: Clock) -> ClientDatabase:
@@ -55,7 +56,12 @@ def operator_log(settings: Settings, clock: Clock) -> Iterator[Observer]:
     path = settings.operators.log or settings.audit.database.with_name("operators.log")
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, _PRIVATE_FILE), "ab", buffering=0) as stream:
-        yield LogObserver(stream, LogLevel(Level[settings.log.level.upper()]), clock)
+        log = build_log(settings, stream, clock)
+        try:
+            yield log
+        finally:
+            # The terminal waits for so long, and no longer: the log has what could not be sent.
+            log.finish(_LAST_ALERTS_SECONDS)
 
 
 def build_accounts(settings: Settings, database: ClientDatabase, clock: Clock, trail: AuditTrail) -> OperatorAccounts:

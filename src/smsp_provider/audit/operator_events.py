@@ -32,6 +32,7 @@ class AlertKind(Enum):
     PROBING_WATCH_UNAVAILABLE = "probing-watch-unavailable"
     OPERATOR_LOGIN_REFUSED = "operator-login-refused"
     OPERATOR_LOCKED = "operator-locked"
+    REFUSALS_NOT_COUNTED = "refusals-not-counted"
     CHAIN_FAILED = "audit-chain-failed"
     WITNESS_UNAVAILABLE = "audit-witness-unavailable"
     KEEPER_DOWN = "audit-keeper-down"
@@ -45,7 +46,8 @@ class RequestAnswered:
     """A SOAP request ended: one event for each, whatever the ending.
 
     ``code`` is the response code or the fault's error code on the wire, ``message_id`` the client's own, ``username``
-    the name of the calling system.
+    the name of the calling system. ``error_id`` is the ErrorID of a fault: for one that is only counted on the audit
+    trail (:class:`smsp_provider.audit.events.Refusals`) this event is all that tells of it alone.
     """
 
     exchange_id: str
@@ -56,6 +58,7 @@ class RequestAnswered:
     status: int
     duration_ms: int
     spine_exchanges: int = 0
+    error_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

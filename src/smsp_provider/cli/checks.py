@@ -17,8 +17,10 @@ from smsp_provider.certificates.revocation import check_lists, read_lists
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import refuse_irregular
 from smsp_provider.config.settings import HTTPSListener, Settings, Upstream
+from smsp_provider.engine.system import SystemClock
 from smsp_provider.web.application import listeners
 from smsp_provider.wiring import build_policy
+from smsp_provider.wiring_alerts import build_alert_sinks
 from smsp_provider.wiring_upstream import fhir_context, signing_keys
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 
@@ -56,6 +58,7 @@ def _loads(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
     if settings.upstream.uses(Upstream.PDS_FHIR):
         yield "pds_fhir.ca", lambda: fhir_context(settings.pds_fhir)
         yield "pds_fhir.key, pds_fhir.other_key", lambda: signing_keys(settings.pds_fhir)
+    yield "alerts.webhook, alerts.webhook_ca", lambda: build_alert_sinks(settings.alerts, SystemClock())
     yield "audit.database", lambda: refuse_irregular(settings.audit.database)
     yield "schemas.directory", lambda: _schemas(settings.schemas.directory)
     if settings.vocabulary is not None:

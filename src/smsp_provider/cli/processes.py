@@ -16,7 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
 
-__all__ = ["Child", "StopSignals", "start_child", "stop_children"]
+from smsp_provider.observe.alerts import finish_alerts
+
+__all__ = ["LAST_ALERTS_SECONDS", "Child", "StopSignals", "start_child", "stop_children"]
+
+LAST_ALERTS_SECONDS: Final = 3.0
+"""How long a process that ends takes for alerts that are still on their way."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -114,6 +119,7 @@ def _run(parent: int, mask: Iterable[int], work: Callable[[], int]) -> NoReturn:
     except BaseException:  # noqa: BLE001 - the end of the line: nothing of the parent may run in the child
         traceback.print_exc()
     finally:
+        finish_alerts(LAST_ALERTS_SECONDS)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -45,8 +45,9 @@ Relative paths count from the directory that the provider is started in.
 operators' accounts than the page allows (`operators.password_length`, `operators.passwords_remembered`,
 `operators.password_days`, `operators.lockout_attempts`, `operators.lockout_free`, `operators.lockout_first_seconds`,
 `operators.lockout_longest_seconds`, `operators.idle_minutes`, `operators.session_hours`, `operators.enrolment_hours`,
-`operators.argon2_memory_mib`, `operators.argon2_passes`); where PDS FHIR is used, `pds_fhir.access = "none"` and an
-`http://` URL in `pds_fhir.base_url` or `pds_fhir.token_url` too; and an `upstream.compare_part` above 0.01.
+`operators.argon2_memory_mib`, `operators.argon2_passes`), an `http://` URL in `alerts.webhook`; where PDS FHIR is
+used, `pds_fhir.access = "none"` and an `http://` URL in `pds_fhir.base_url` or `pds_fhir.token_url` too; and an
+`upstream.compare_part` above 0.01.
 """
 
 _COMMANDS_INTRODUCTION: Final = """\

@@ -25,9 +25,10 @@ from smsp_provider.cli.config_origin import config_option, print_warnings, read_
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.ops import ops_socket, run_ops
-from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
+from smsp_provider.cli.processes import LAST_ALERTS_SECONDS, Child, StopSignals, start_child, stop_children
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.observe.alerts import finish_alerts
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.soon import do_what_is_left
@@ -36,6 +37,7 @@ from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
 from smsp_provider.wiring import build_audit, build_throttle, build_throttle_of_comparisons, start_record
+from smsp_provider.wiring_alerts import build_log
 
 __all__ = ["run_provider", "serve"]
 
@@ -199,7 +201,7 @@ def _start_ops(settings: Settings, bind: str, audit_inode: int) -> Child:
         listener = ops_socket(bind)
     except OSError as error:
         raise CannotStart(f"server.ops: cannot listen on {bind}: {error.strerror or error}") from None
-    observer = LogObserver(sys.stdout.buffer, LogLevel(Level[settings.log.level.upper()]), SystemClock())
+    observer = build_log(settings, sys.stdout.buffer, SystemClock())
     with listener:
         return start_child("ops", lambda: run_ops(settings, listener, audit_inode, observer))
 
@@ -208,7 +210,7 @@ def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) 
     def work() -> int:
         keep_to(settings.audit.database, audit_inode)
         level = LogLevel(Level[settings.log.level.upper()])
-        observer = LogObserver(sys.stdout.buffer, level, SystemClock())
+        observer = build_log(settings, sys.stdout.buffer, SystemClock(), level)
         audit, throttle = build_audit(settings, SystemClock()), build_throttle(settings, SystemClock())
 
         def look_after_worker() -> None:
@@ -218,10 +220,15 @@ def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) 
         run(
             lambda: build_application(settings, observer),
             listener,
-            Supervision(observer, level, look_after_worker, do_what_is_left),
+            Supervision(observer, level, look_after_worker, _at_worker_end),
         )
 
     return start_child(name, work)
+
+
+def _at_worker_end() -> None:
+    do_what_is_left()
+    finish_alerts(LAST_ALERTS_SECONDS)
 
 
 class _Upkeep:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from smsp_provider.config.alerts import AlertSettings
 from smsp_provider.config.audit import AuditSettings
 from smsp_provider.config.operators import OperatorSettings
 from smsp_provider.config.probing import ProbingSettings
@@ -25,6 +26,7 @@ from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.soap.security import UsernamePolicy
 
 __all__ = [
+    "AlertSettings",
     "AuditSettings",
     "BreakerSettings",
     "ClientPolicy",
@@ -232,6 +234,7 @@ class Settings(BaseSettings):
     security: SecuritySettings = SecuritySettings()
     schemas: SchemaSettings = SchemaSettings()
     log: LogSettings = LogSettings()
+    alerts: AlertSettings = AlertSettings()
     vocabulary: Path | None = Field(
         None, description="TOML file of response codes and the map from PDS codes; unset: config/vocabulary.toml."
     )
@@ -267,6 +270,7 @@ class Settings(BaseSettings):
                 "security.signatures": self.security.signatures is SignaturePolicy.IGNORE,
                 "security.allow_sha1": self.security.allow_sha1,
                 **self.operators.relaxed(),
+                **self.alerts.relaxed(),
             }
             names = [name for name, is_relaxed in relaxed.items() if is_relaxed]
             if names:

@@ -8,6 +8,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import fields
+from datetime import datetime
 from enum import Enum, IntEnum
 from typing import BinaryIO, Final, assert_never
 
@@ -26,7 +27,7 @@ from smsp_provider.engine.ports import Clock
 from smsp_provider.observe.lines import LineWriter
 from smsp_provider.observe.redaction import keep_safe
 
-__all__ = ["Level", "LogLevel", "LogObserver", "quieten_libraries"]
+__all__ = ["Level", "LogLevel", "LogObserver", "alert_line", "quieten_libraries"]
 
 _LIBRARIES: Final = ("spyne", "zeep", "urllib3", "signxml", "gunicorn.access", "gunicorn.http", "asyncio")
 """Loggers that write messages, URLs or whole requests."""
@@ -119,7 +120,13 @@ _NAMES: Final[dict[type[OperatorEvent], str]] = {
 }
 
 _WORTH_A_LOOK: Final = frozenset(
-    {AlertKind.SENSITIVE_RECORD, AlertKind.UNMAPPED_PDS_CODE, AlertKind.CLIENT_REVIEW_DUE, AlertKind.PROBING}
+    {
+        AlertKind.SENSITIVE_RECORD,
+        AlertKind.UNMAPPED_PDS_CODE,
+        AlertKind.CLIENT_REVIEW_DUE,
+        AlertKind.PROBING,
+        AlertKind.TEST,
+    }
 )
 
 
@@ -133,6 +140,17 @@ def _level_of(event: OperatorEvent) -> Level:
             return Level.INFO if event.status >= _CLIENT_ERROR else Level.DEBUG
         case _:
             assert_never(event)
+
+
+def alert_line(alert: Alert, at: datetime, host: str, repeated: int = 0) -> bytes:
+    """An alert as a JSON object, as it goes out to other sinks: like its line in the log, and from which ``host``.
+
+    ``repeated`` is how often the same came since the last one that was sent.
+    """
+    values: dict[str, object] = {"at": timestamp(at), "level": _level_of(alert).name.lower(), "event": "alert"}
+    values |= {field.name: _plain(getattr(alert, field.name)) for field in fields(alert)}
+    values |= {"host": host, "pid": os.getpid()} | ({"repeated": repeated} if repeated else {})
+    return _to_bytes(keep_safe(None, "", values))
 
 
 def _plain(value: object) -> object:
