@@ -14,47 +14,44 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final, NamedTuple
 
-from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
+from smsp_provider.audit.chain import ChainedRecord, Lane
 
 __all__ = [
-    "ERASED",
     "FORM",
     "LANES",
     "MANIFEST",
     "PUBLIC_KEY",
     "README",
+    "RECORDS",
     "ROOTS",
     "SIGNATURE",
+    "SIGNED",
     "TOLD",
     "ArchiveInvalid",
     "ArchivedLane",
-    "ErasedContent",
+    "ArchivedRecord",
     "FileFacts",
     "Manifest",
-    "chain_file",
-    "chain_line",
-    "content_line",
-    "contents_file",
-    "erased_line",
     "lane_line",
     "manifest_text",
-    "read_chain",
-    "read_content",
-    "read_erased",
     "read_lane",
     "read_manifest",
-    "read_root",
-    "root_line",
+    "read_record",
+    "record_line",
+    "records_file",
 ]
 
 FORM: Final = "smsp-audit-archive-1"
 TOLD: Final = "README.txt"
 LANES: Final = "lanes.jsonl"
-ERASED: Final = "erased.jsonl"
 ROOTS: Final = "roots.jsonl"
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 PUBLIC_KEY: Final = "public-key.pem"
+SIGNED: Final = (MANIFEST, SIGNATURE, PUBLIC_KEY)
+"""The files that the manifest does not name."""
+RECORDS: Final = "records/"
+"""The directory of the files of records."""
 
 README: Final = f"""\
 Archive of the audit trail of a Spine Mini Service Provider, form {FORM}.
@@ -69,20 +66,20 @@ All other files are lines of JSON, one object a line. Digests are in hexadecimal
 
 {LANES}      The lanes: what one process wrote on one day. token: its name. key_id, wrapped_key: its key, see below.
                  ended: whether nothing can follow in it.
-chain/DAY.jsonl  The records as they are chained. lane (token), n (from 1 without gaps), kind, at, exchange, commitment,
-                 link. All that is "|" below is that character; numbers are decimal; a missing exchange is empty:
+{RECORDS}DAY.jsonl  The records of the lanes of that day. lane (token), n (from 1 without gaps), kind, at, exchange,
+                 commitment, link, and sealed, the content. What is "|" below is that character; numbers are decimal;
+                 a missing exchange is empty; parts side by side follow each other without anything between them:
                    link of record 0 = SHA-256("smsp-lane|" trail "|" lane "|" DAY)
                    link of record n = SHA-256(link of n-1, commitment, n "|" at "|" kind "|" exchange)
-contents/DAY.jsonl  The records' contents, sealed: lane, n, sealed.
-                   sealed = nonce (12 bytes), AES-256-GCM(key of the lane, salt and content, associated data)
-                   salt = 16 bytes, content = JSON in ASCII, commitment = SHA-256(salt, content)
+                   sealed = nonce (12 bytes), AES-256-GCM of salt (16 bytes) and content, with the key of the lane
+                   content = JSON in ASCII; commitment = SHA-256(salt, content)
                  The key of a lane is wrapped with a key of the provider's key ring, which is not in here: who keeps the
                  archive keeps that ring as well, elsewhere.
-{ERASED}     Records whose content was erased lawfully before this archive was made, and the record that says by whom
-                 and why: lane, n, tombstone_lane, tombstone_n.
-{ROOTS}      The signed roots that bind the lanes: number, statement (base64; JSON), signature (base64; Ed25519 over the
-                 bytes of the statement). Each names the heads (lane, n, link) of the lanes that went on, and holds the
-                 SHA-256 of the statement before it.
+                 Where the content was erased lawfully before this archive was made, erased stands in place of sealed:
+                 lane and n of the record, of the kind "erasure", that says by whom and why.
+{ROOTS}      The signed roots that bind the lanes, as a witness keeps them: number, statement (JSON, as a string),
+                 signature (128 hexadecimal digits; Ed25519 over the bytes of the statement). Each names the heads
+                 (lane, n, link) of the lanes that went on, and the SHA-256 of the statement before it.
 """
 
 _to_json: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
@@ -99,13 +96,13 @@ class ArchivedLane(NamedTuple):
     ended: bool
 
 
-class ErasedContent(NamedTuple):
-    """A record whose content was erased before, and the tombstone that says so, by the tokens of their lanes."""
+class ArchivedRecord(NamedTuple):
+    """A record, with its sealed content or, where that was erased before, the place of the tombstone that says so."""
 
-    lane: str
-    n: int
-    tombstone_lane: str
-    tombstone_n: int
+    record: ChainedRecord
+    sealed: bytes | None
+    tombstone: tuple[str, int] | None = None
+    """Token of the lane, and n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,8 @@ class FileFacts:
 class Manifest:
     """What an archive holds.
 
-    ``since`` and ``until`` are the first and the last day, both included. ``first_root`` and ``last_root`` are the
+    ``since`` and ``until`` are the first and the last day, both included. ``contents`` are the
+    records whose content is in it: the others were erased. ``first_root`` and ``last_root`` are the
     numbers of the roots in it, 0 where there are none. ``key_ids`` are the keys of the ring that the lanes need.
     """
 
@@ -134,21 +132,15 @@ class Manifest:
     lanes: int
     records: int
     contents: int
-    erased: int
     first_root: int
     last_root: int
     key_ids: tuple[str, ...]
     files: tuple[FileFacts, ...]
 
 
-def chain_file(day: date) -> str:
-    """The file with the chained records of a day's lanes."""
-    return f"chain/{day.isoformat()}.jsonl"
-
-
-def contents_file(day: date) -> str:
-    """The file with the sealed contents of a day's lanes."""
-    return f"contents/{day.isoformat()}.jsonl"
+def records_file(day: date) -> str:
+    """The file with the records of a day's lanes."""
+    return f"{RECORDS}{day.isoformat()}.jsonl"
 
 
 def manifest_text(manifest: Manifest) -> bytes:
@@ -222,8 +214,9 @@ def read_lane(line: bytes, number: int) -> ArchivedLane:
         raise ArchiveInvalid(f"{LANES}: line {number} is not a lane") from None
 
 
-def chain_line(lane: Lane, record: ChainedRecord) -> str:
-    """A chained record as a line of its day's file."""
+def record_line(lane: Lane, archived: ArchivedRecord) -> str:
+    """A record as a line of its day's file."""
+    record, sealed, tombstone = archived
     return _line(
         lane=lane.token,
         n=record.n,
@@ -232,19 +225,20 @@ def chain_line(lane: Lane, record: ChainedRecord) -> str:
         exchange=record.exchange,
         commitment=record.commitment.hex(),
         link=record.link.hex(),
+        **({"erased": tombstone} if sealed is None else {"sealed": _base64(sealed)}),
     )
 
 
-def read_chain(line: bytes, lanes: Mapping[str, Lane]) -> ChainedRecord:
-    """The chained record of a line, in one of these lanes (by token).
+def read_record(line: bytes, lanes: Mapping[str, Lane]) -> ArchivedRecord:
+    """The record of a line, in one of these lanes (by token).
 
     Raises:
         ArchiveInvalid: the line is none, or of no lane of these.
     """
-    fields = _object(line, "chain")
+    fields = _object(line, "records")
     try:
-        exchange = fields["exchange"]
-        return ChainedRecord(
+        exchange, sealed = fields["exchange"], fields.get("sealed")
+        record = ChainedRecord(
             lanes[_text(fields["lane"])].id,
             _number(fields["n"]),
             _text(fields["kind"]),
@@ -253,67 +247,12 @@ def read_chain(line: bytes, lanes: Mapping[str, Lane]) -> ChainedRecord:
             bytes.fromhex(_text(fields["commitment"])),
             bytes.fromhex(_text(fields["link"])),
         )
+        if sealed is not None:
+            return ArchivedRecord(record, _bytes(sealed))
+        token, n = _list(fields["erased"])
+        return ArchivedRecord(record, None, (_text(token), _number(n)))
     except (KeyError, TypeError, ValueError):
-        raise ArchiveInvalid("chain: a line that is no record of a lane in here") from None
-
-
-def content_line(lane: Lane, content: SealedContent) -> str:
-    """A sealed content as a line of its day's file."""
-    return _line(lane=lane.token, n=content.n, sealed=_base64(content.sealed))
-
-
-def read_content(line: bytes, lanes: Mapping[str, Lane]) -> SealedContent:
-    """The sealed content of a line, in one of these lanes (by token).
-
-    Raises:
-        ArchiveInvalid: the line is none, or of no lane of these.
-    """
-    fields = _object(line, "contents")
-    try:
-        return SealedContent(lanes[_text(fields["lane"])].id, _number(fields["n"]), _bytes(fields["sealed"]))
-    except (KeyError, TypeError, ValueError):
-        raise ArchiveInvalid("contents: a line that is no content of a lane in here") from None
-
-
-def erased_line(erased: ErasedContent) -> str:
-    """What was erased before, as a line of :data:`ERASED`."""
-    return _line(**erased._asdict())
-
-
-def read_erased(line: bytes) -> ErasedContent:
-    """What a line says was erased before.
-
-    Raises:
-        ArchiveInvalid: the line is none.
-    """
-    fields = _object(line, ERASED)
-    try:
-        return ErasedContent(
-            _text(fields["lane"]),
-            _number(fields["n"]),
-            _text(fields["tombstone_lane"]),
-            _number(fields["tombstone_n"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise ArchiveInvalid(f"{ERASED}: a line that names no erased record") from None
-
-
-def root_line(root: SignedRoot) -> str:
-    """A root as a line of :data:`ROOTS`."""
-    return _line(number=root.number, statement=_base64(root.statement), signature=_base64(root.signature))
-
-
-def read_root(line: bytes) -> SignedRoot:
-    """The root of a line.
-
-    Raises:
-        ArchiveInvalid: the line is none.
-    """
-    fields = _object(line, ROOTS)
-    try:
-        return SignedRoot(_number(fields["number"]), _bytes(fields["statement"]), _bytes(fields["signature"]))
-    except (KeyError, TypeError, ValueError):
-        raise ArchiveInvalid(f"{ROOTS}: a line that is no root") from None
+        raise ArchiveInvalid("records: a line that is no record of a lane in here") from None
 
 
 def _line(**fields: object) -> str:

@@ -3,7 +3,8 @@
 Source: SMSP-AUDIT-001 (deletion only by an exceptional privileged act), SMSP-IG-001.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -21,6 +22,7 @@ __all__ = [
     "check_approval",
     "check_proposal",
     "count_of",
+    "covers",
     "digest_of",
     "proposal_of",
     "tombstone_of",
@@ -87,6 +89,24 @@ def digest_of(proposed: DeletionProposed) -> str:
 def count_of(records: Iterable[RecordRange]) -> int:
     """How many records these are."""
     return sum(last - first + 1 for _, first, last in records)
+
+
+def covers(records: Iterable[RecordRange]) -> Callable[[RecordRange], bool]:
+    """A question whether one of these ranges holds the whole of another."""
+    by_lane: dict[str, list[tuple[int, int]]] = {}
+    for lane, first, last in sorted(records):
+        ranges = by_lane.setdefault(lane, [])
+        if ranges and first <= ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], max(last, ranges[-1][1]))
+        else:
+            ranges.append((first, last))
+
+    def covered(asked: RecordRange) -> bool:
+        ranges = by_lane.get(asked.lane, [])
+        at = bisect_right(ranges, asked.first, key=lambda one: one[0]) - 1
+        return at >= 0 and asked.last <= ranges[at][1]
+
+    return covered
 
 
 def check_proposal(proposed: DeletionProposed) -> None:

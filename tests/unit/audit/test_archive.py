@@ -8,24 +8,18 @@ from hypothesis import strategies as st
 
 from smsp_provider.audit.archive import (
     ArchivedLane,
+    ArchivedRecord,
     ArchiveInvalid,
-    ErasedContent,
     FileFacts,
     Manifest,
-    chain_line,
-    content_line,
-    erased_line,
     lane_line,
     manifest_text,
-    read_chain,
-    read_content,
-    read_erased,
     read_lane,
     read_manifest,
-    read_root,
-    root_line,
+    read_record,
+    record_line,
 )
-from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
+from smsp_provider.audit.chain import ChainedRecord, Lane
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
 
@@ -39,7 +33,6 @@ MANIFEST = Manifest(
     lanes=1,
     records=2,
     contents=1,
-    erased=1,
     first_root=3,
     last_root=9,
     key_ids=("k1",),
@@ -49,33 +42,24 @@ MANIFEST = Manifest(
 
 @given(st.integers(1), st.text(), st.integers(0), st.none() | st.text(), st.binary(), st.binary())
 def test_a_record_comes_back(n: int, kind: str, at: int, exchange: str | None, one: bytes, two: bytes) -> None:
-    record = ChainedRecord(LANE.id, n, kind, at, exchange, one, two)
-    line = chain_line(LANE, record)
+    record = ArchivedRecord(ChainedRecord(LANE.id, n, kind, at, exchange, one, two), two)
+    line = record_line(LANE, record)
     assert line.isascii()
     assert line.count("\n") == 1
-    assert read_chain(line.encode(), {LANE.token: LANE}) == record
+    assert read_record(line.encode(), {LANE.token: LANE}) == record
 
 
-@given(st.integers(1), st.binary())
-def test_a_content_comes_back(n: int, sealed: bytes) -> None:
-    content = SealedContent(LANE.id, n, sealed)
-    assert read_content(content_line(LANE, content).encode(), {LANE.token: LANE}) == content
-
-
-@given(st.integers(1), st.binary(), st.binary())
-def test_a_root_comes_back(number: int, statement: bytes, signature: bytes) -> None:
-    root = SignedRoot(number, statement, signature)
-    assert read_root(root_line(root).encode()) == root
+def test_a_record_without_its_content_names_the_tombstone() -> None:
+    record = ArchivedRecord(ChainedRecord(LANE.id, 2, "ending", 0, "E", b"1", b"2"), None, ("OTHER", 5))
+    assert read_record(record_line(LANE, record).encode(), {LANE.token: LANE}) == record
+    without = record_line(LANE, record._replace(tombstone=None)).encode()
+    with pytest.raises(ArchiveInvalid):
+        read_record(without, {LANE.token: LANE})
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "open"])
 def test_a_lane_comes_back(ended: bool) -> None:
     assert read_lane(lane_line(ArchivedLane(LANE, ended)).encode(), 7) == ArchivedLane(LANE, ended)
-
-
-def test_what_was_erased_comes_back() -> None:
-    erased = ErasedContent("TOKEN", 2, "OTHER", 5)
-    assert read_erased(erased_line(erased).encode()) == erased
 
 
 def test_the_manifest_comes_back() -> None:
@@ -103,12 +87,9 @@ def test_no_manifest_is_refused(text: bytes) -> None:
 
 
 def test_a_line_of_another_lane_is_refused() -> None:
-    line = chain_line(LANE, ChainedRecord(7, 1, "act", 0, None, b"", b"")).encode()
-    content = content_line(LANE, SealedContent(7, 1, b"")).encode()
+    record = ArchivedRecord(ChainedRecord(7, 1, "act", 0, None, b"", b""), b"")
     with pytest.raises(ArchiveInvalid):
-        read_chain(line, {})
-    with pytest.raises(ArchiveInvalid):
-        read_content(content, {})
+        read_record(record_line(LANE, record).encode(), {})
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"1", b"\xff"], ids=["empty", "nothing", "a number", "no text"])
@@ -116,6 +97,4 @@ def test_a_line_of_another_kind_is_refused(line: bytes) -> None:
     with pytest.raises(ArchiveInvalid):
         read_lane(line, 1)
     with pytest.raises(ArchiveInvalid):
-        read_root(line)
-    with pytest.raises(ArchiveInvalid):
-        read_erased(line)
+        read_record(line, {LANE.token: LANE})

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smsp_provider.audit.deletion import (
     MOST_RANGES,
@@ -11,6 +13,7 @@ from smsp_provider.audit.deletion import (
     Proposal,
     check_approval,
     check_proposal,
+    covers,
     digest_of,
     proposal_of,
     tombstone_of,
@@ -116,3 +119,15 @@ def test_the_tombstone_says_what_was_proposed_and_who_agreed() -> None:
         PROPOSED.reason,
         PROPOSED.legal_basis,
     )
+
+
+_RANGE = st.tuples(st.sampled_from("AB"), st.integers(1, 30), st.integers(0, 6)).map(
+    lambda one: RecordRange(one[0], one[1], one[1] + one[2])
+)
+
+
+@given(st.lists(_RANGE), _RANGE)
+def test_what_ranges_cover(ranges: list[RecordRange], asked: RecordRange) -> None:
+    named = {(lane, n) for lane, first, last in ranges for n in range(first, last + 1)}
+    expected = all((asked.lane, n) in named for n in range(asked.first, asked.last + 1))
+    assert covers(ranges)(asked) == expected
