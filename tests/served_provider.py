@@ -92,10 +92,15 @@ class ServedProvider:
         return http.client.HTTPConnection(*self.address, timeout=seconds)
 
     def ask(
-        self, connection: http.client.HTTPConnection | None = None, *, identity: str = ATTENDED, number: str = _NUMBER
+        self,
+        connection: http.client.HTTPConnection | None = None,
+        *,
+        identity: str = ATTENDED,
+        number: str = _NUMBER,
+        born: str = _BORN,
     ) -> Answer:
         """Verify a number; over a connection that is kept, or over one of its own."""
-        request = request_with(identity, number)
+        request = request_with(identity, number, born)
         mine = connection or self.connection()
         asked = time.monotonic()
         try:
@@ -140,9 +145,9 @@ class ServedProvider:
         return self.process.wait(60)
 
 
-def request_with(identity: str, number: str = _NUMBER) -> Request:
+def request_with(identity: str, number: str = _NUMBER, born: str = _BORN) -> Request:
     """A fresh request for the verification of somebody of the shipped population."""
-    fields = Fields(nhs_number=number, date_of_birth=_BORN)
+    fields = Fields(nhs_number=number, date_of_birth=born)
     made = Request(service=Service.VERIFY_NHS_NUMBER, now=datetime.now(UTC), fields=fields)
     return replace(made, message_id=str(uuid.uuid4()).upper(), audit_ids=((None, identity),))
 
@@ -157,6 +162,7 @@ def served(
     threads: int = 32,
     request_seconds: int = 20,
     drain_seconds: float = 0,
+    alerts: str = "",
 ) -> Iterator[tuple[ServedProvider, CountingSpine]]:
     """A provider with these sections of its settings (the inside of TOML's inline tables), and its Spine."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -176,7 +182,7 @@ def served(
                 f'spine = {{ endpoint = "{spine.url}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
                 f'audit = {{ database = "{folder / "audit" / "audit.db"}", synchronous = "NORMAL" }}\n'
                 f'clients = {{ policy = "any" }}\nlimits = {{ request_seconds = {request_seconds} }}\n'
-                f"throttle = {{ {throttle} }}\nbreaker = {{ {breaker} }}\n",
+                f"throttle = {{ {throttle} }}\nbreaker = {{ {breaker} }}\nalerts = {{ {alerts} }}\n",
                 encoding="utf-8",
             )
             log = folder / "log"

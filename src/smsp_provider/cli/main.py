@@ -3,6 +3,7 @@
 import click
 
 from smsp_provider import __version__
+from smsp_provider.cli.alerts import alerts
 from smsp_provider.cli.call import call
 from smsp_provider.cli.client import client
 from smsp_provider.cli.config import config
@@ -31,6 +32,7 @@ def cli() -> None:
 for _command in (
     serve,
     sandbox,
+    alerts,
     client,
     user,
     login,

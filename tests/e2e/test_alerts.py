@@ -1,0 +1,108 @@
+"""Alerts of a served provider: from its workers to a file and an HTTPS webhook, which may be slow, dead or out of order."""
+
+import json
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+
+from scripted_server import Behaviour, Peer, ScriptedServer, answering, http_answer
+from served_provider import ServedProvider, served
+from smsp_provider.simulator.population.book import number
+from throttles import wait_until
+from tls_fixtures import TestPKI, make_pki
+
+pytestmark = pytest.mark.rule("IFC-ALT-01", "IG-ALERT-2.26")
+
+_SENSITIVE, _BORN = number(301), "19800505"
+_TAKEN = http_answer(b"", "204 No Content")
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> TestPKI:
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+class _Receiver(ScriptedServer):
+    """A webhook over HTTPS; ``alerts`` are those that it got, whatever it answered."""
+
+    def __init__(self, pki: TestPKI, *scripts: Behaviour) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pki.server.certificate, pki.server.key)
+        super().__init__(*scripts, context=context)
+
+    def alerts(self) -> list[dict[str, object]]:
+        return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in self.requests]
+
+    def kinds(self) -> list[object]:
+        return [alert["kind"] for alert in self.alerts()]
+
+
+def _ask(provider: ServedProvider) -> None:
+    assert provider.ask(number=_SENSITIVE, born=_BORN).status == 200
+
+
+def _lines(file: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+
+
+def _alerts(receiver: ScriptedServer, pki: TestPKI, file: Path) -> str:
+    return f'file = "{file}", webhook = "{receiver.url()}", webhook_ca = "{pki.ca}", repeat_seconds = 0.5'
+
+
+def test_every_worker_sends_its_own_and_all_are_accounted_for(pki: TestPKI, tmp_path: Path) -> None:
+    file = tmp_path / "alerts"
+    with (
+        _Receiver(pki, answering(_TAKEN)) as receiver,
+        served(tmp_path / "state", workers=2, alerts=_alerts(receiver, pki, file)) as (provider, _),
+    ):
+        for _ in range(8):
+            _ask(provider)
+        provider.stop()
+        sent, written = receiver.alerts(), _lines(file)
+    for alerts in (sent, written):
+        assert {alert["kind"] for alert in alerts} == {"sensitive-record-accessed"}
+        assert sum(int(str(alert.get("repeated", 1))) for alert in alerts) == 8, "also what was gathered at the end"
+    assert sum(line.get("kind") == "sensitive-record-accessed" for line in _lines_of_log(provider)) == 8
+
+
+def test_a_receiver_that_fails_gets_what_it_missed_when_it_works_again(pki: TestPKI, tmp_path: Path) -> None:
+    file, works = tmp_path / "alerts", threading.Event()
+
+    def failing(peer: Peer) -> None:
+        while peer.read_request() is not None:
+            peer.send(_TAKEN if works.is_set() else http_answer(b"", "500 Oops"))
+
+    with (
+        _Receiver(pki, failing) as receiver,
+        served(tmp_path / "state", workers=1, alerts=_alerts(receiver, pki, file)) as (provider, _),
+    ):
+        _ask(provider)
+        wait_until(lambda: bool(receiver.requests))
+        wait_until(lambda: "alerts-undelivered" in [line["kind"] for line in _lines(file)])
+        works.set()
+        wait_until(lambda: receiver.alerts()[-1].get("reason") == "webhook: works again")
+        assert receiver.kinds()[-3:] == ["sensitive-record-accessed", "alerts-undelivered", "alerts-undelivered"]
+    reasons = [line["reason"] for line in _lines(file)]
+    assert reasons == ["IG-ALERT-2.26", "webhook: HTTP status 500", "webhook: works again"]
+
+
+def test_no_request_waits_for_a_receiver_and_its_loss_is_counted(pki: TestPKI, tmp_path: Path) -> None:
+    file = tmp_path / "alerts"
+    with (
+        _Receiver(pki, lambda peer: peer.wait_until_closed()) as receiver,
+        served(tmp_path / "state", workers=1, threads=1, alerts=_alerts(receiver, pki, file)) as (provider, _),
+    ):
+        for _ in range(3):
+            _ask(provider)
+        assert receiver.connections <= 1, "the first attempt still hangs"
+        assert provider.stop() == 0
+    lost = [line for line in _lines_of_log(provider) if line.get("kind") == "alerts-undelivered"]
+    assert str(lost[-1]["reason"]).startswith("webhook: not delivered when process")
+    assert lost[-1]["count"]
+    assert {"sensitive-record-accessed"} == {line["kind"] for line in _lines(file)}, "the file does not wait for it"
+
+
+def _lines_of_log(provider: ServedProvider) -> list[dict[str, object]]:
+    return [json.loads(line) for line in provider.log.read_bytes().splitlines() if line.startswith(b'{"')]
