@@ -1,4 +1,4 @@
-"""Alerts of a served provider: from its workers to a file and an HTTPS webhook, which may be slow, dead or out of order."""
+"""Alerts of a served provider: from workers to a file and an HTTPS webhook, which may be slow, dead or out of order."""
 
 import json
 import ssl
