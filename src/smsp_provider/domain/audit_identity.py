@@ -4,11 +4,11 @@ Source: Audit Identity Guidance (audit-identity.md), SMSP-AUDIT-002 to 005, SMSP
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
 
 from smsp_provider.domain.identifiers import ASID, OID, ODSCode
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.requests import InputInvalid
 
 __all__ = ["AccessMethod", "AuditId", "AuthorRefused", "Caller", "SpineAuthor", "organisation_in", "recognise"]
@@ -28,7 +28,7 @@ class AuthorRefused(Exception):
         self.rule = rule
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class AuditId:
     """One ``itk:id`` of the audit identity, both values trimmed."""
 
@@ -46,7 +46,7 @@ class AccessMethod(Enum):
     """Naming an ASID beside the organisation: never alone, always with one of the others."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SpineAuthor:
     """The person for the author block of a Spine message (access method 3): all three ids."""
 
@@ -55,7 +55,7 @@ class SpineAuthor:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Caller:
     """The initiating organisation and user.
 

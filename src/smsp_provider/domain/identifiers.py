@@ -1,9 +1,9 @@
 """Identifiers and the object identifiers (OIDs) under which they stand."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["ASID", "OID", "LocalIdentifier", "ODSCode", "bare_uuid", "is_uuid", "same_uuid"]
@@ -39,7 +39,7 @@ class OID:
     SSO_TOKEN: Final = "2.16.840.1.113883.2.1.3.2.4.18.47"  # noqa: S105 - the name of a kind of token, not one
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ODSCode:
     """An organisation code; compared without regard to case, so it is kept in upper case."""
 
@@ -49,14 +49,14 @@ class ODSCode:
         object.__setattr__(self, "code", self.code.strip().upper())
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ASID:
     """An accredited system identifier: which system of which organisation speaks to Spine."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class LocalIdentifier(Masked):
     """The caller's own patient number, reflected in the response and used for nothing else (SMSP-PDS-009)."""
 

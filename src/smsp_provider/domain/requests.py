@@ -6,11 +6,11 @@ SMSP-PDS-010). A breach names field and rule for the audit and the operator, nev
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.identifiers import LocalIdentifier
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.nhs_number import InvalidNHSNumber, NHSNumber
 from smsp_provider.domain.service import Service
@@ -35,7 +35,7 @@ class InputInvalid(Exception):
         self.rule = rule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class RequestFields(Masked):
     """The fields of a request payload as text, exactly as sent; None where the element is absent."""
 
@@ -48,7 +48,7 @@ class RequestFields(Masked):
     local_identifier: LocalIdentifier | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class ByNumber(Masked):
     """A request about one NHS number: verify it against the details, and perhaps give the record."""
 
@@ -60,7 +60,7 @@ class ByNumber(Masked):
     local_identifier: LocalIdentifier | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class BySearch(Masked):
     """A request for the one patient with these details."""
 

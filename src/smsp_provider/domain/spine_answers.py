@@ -1,8 +1,8 @@
 """What came back from Spine, as read: nothing here has been judged yet (that is the answer gate's work)."""
 
-from dataclasses import dataclass
 from enum import Enum
 
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.person import PatientRecord
 
@@ -17,7 +17,7 @@ class Acknowledgement(Enum):
     REJECTED = "AR"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class DetectedIssue:
     """A reason that PDS gives. ``qualifier`` is ER (error), WG (warning) or empty where PDS sent none."""
 
@@ -30,7 +30,7 @@ class DetectedIssue:
         return self.qualifier == "ER"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Reference:
     """One tie between an answer and its question: the id made for the question and the id found in the answer."""
 
@@ -39,7 +39,7 @@ class Reference:
     found: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ExchangeIds:
     """The message ids of one exchange with Spine, for the audit trail (SMSP-AUDIT-004).
 
@@ -55,7 +55,7 @@ class ExchangeIds:
     told: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class SpineAnswer(Masked):
     """A complete, readable answer to one query.
 

@@ -1,15 +1,14 @@
 """What can be asked of PDS, in the words of PDS. How it is written down is the business of a connector."""
 
-from dataclasses import dataclass
-
 from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.nhs_number import NHSNumber
 
 __all__ = ["AdvancedTrace", "CrossCheckTrace", "QueryByNumber", "Retrieval", "SimpleTrace", "SpineQuery"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class CrossCheckTrace(Masked):
     """Does this number belong to somebody with this date of birth (and name)?"""
 
@@ -19,14 +18,14 @@ class CrossCheckTrace(Masked):
     given: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Retrieval(Masked):
     """The record under this number, without its history."""
 
     nhs_number: NHSNumber
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class SimpleTrace(Masked):
     """Who has exactly these details today? The date is a full one and nothing holds a wildcard."""
 
@@ -37,7 +36,7 @@ class SimpleTrace(Masked):
     postcode: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class AdvancedTrace(Masked):
     """Who may be meant by these details? Alphanumeric: ``*`` is a wildcard, the date may be partial."""
 

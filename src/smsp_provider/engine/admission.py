@@ -6,13 +6,13 @@ Who keeps the promise is chosen by wiring.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from smsp_provider.domain.audit_identity import AccessMethod
 from smsp_provider.domain.clients import Limits, PriorityClass
 from smsp_provider.domain.failures import NoCapacity
 from smsp_provider.domain.faults import ToolkitFault, try_again
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.engine.ports import Deadline
 
 __all__ = ["ANYBODY", "Admission", "Busy", "Leave", "Turn", "is_attended"]
@@ -33,7 +33,7 @@ class Busy(NoCapacity):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Turn:
     """For whom Spine is to be asked: the client's name, whether a person waits, and until when an answer is of use."""
 

@@ -1,14 +1,15 @@
 """One HTTP exchange as the engine sees it: what came in, what goes out. No HTTP library's types in either."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from smsp_provider.domain.clients import PeerCertificate
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["InboundExchange", "Peer", "Reply"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Peer:
     """The other end of the connection. ``certificate`` is its verified certificate, None without TLS."""
 
@@ -22,7 +23,7 @@ class Peer:
         return None if self.certificate is None else self.certificate.common_name
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class InboundExchange(Masked):
     """A POST, nothing of it parsed yet. ``url`` is this endpoint as the caller addressed it (for faultactor).
 
@@ -38,7 +39,7 @@ class InboundExchange(Masked):
     waited_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Reply(Masked):
     """What goes back: an HTTP status, a content type and a body; ``headers`` are additional ones."""
 

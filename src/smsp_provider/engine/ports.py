@@ -7,6 +7,7 @@ from typing import Protocol
 from smsp_provider.domain.access import ClientBook
 from smsp_provider.domain.audit_identity import SpineAuthor
 from smsp_provider.domain.identifiers import ASID, ODSCode
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.spine_answers import SpineAnswer
 from smsp_provider.domain.spine_queries import SpineQuery
 
@@ -58,7 +59,7 @@ class Deadline:
         return self.at - clock.monotonic()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SpineSender:
     """In whose name a query goes to Spine (SMSP-IG-003).
 

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from smsp_provider.domain.audit_identity import AuditId
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.requests import ServiceRequest
 from smsp_provider.domain.response_codes import ResponseCode
@@ -58,7 +59,7 @@ class ProbingPolicy:
     values_of_a_field: int = 10
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Answered(Masked):
     """A request that got its business answer.
 

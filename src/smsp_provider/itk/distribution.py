@@ -22,6 +22,7 @@ from lxml import etree
 from smsp_provider.domain.audit_identity import AuditId, AuthorRefused, Caller, recognise
 from smsp_provider.domain.faults import invalid_message, provider_failure
 from smsp_provider.domain.identifiers import OID
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.requests import InputInvalid
 from smsp_provider.domain.service import Service
@@ -67,7 +68,7 @@ class EnvelopePolicy:
     max_payload_bytes: int = 65_536
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Distribution(Masked):
     """What a distribution envelope says. Either ``payload`` or ``payload_problem`` is set, never both.
 

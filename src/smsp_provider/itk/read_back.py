@@ -4,12 +4,12 @@ Nothing of what built the message is trusted here: the bytes are parsed, the env
 the facts that the gate compares with the request are read from the parsed document.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from lxml import etree
 
 from smsp_provider.domain.identifiers import OID, LocalIdentifier
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.service import Service
 from smsp_provider.itk.services import SERVICES
@@ -36,7 +36,7 @@ _BIRTH_TIME: Final = f"{{{HL7}}}birthTime"
 _ID: Final = f"{{{HL7}}}id"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class ResponseFacts(Masked):
     """What an outgoing message says.
 

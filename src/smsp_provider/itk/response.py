@@ -4,11 +4,11 @@ Written as text and read again before it leaves (:mod:`smsp_provider.itk.read_ba
 and RelatesTo: no To (anonymous is its default) and no security block (WS-SEC-16).
 """
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from smsp_provider.domain.identifiers import OID, LocalIdentifier
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import Outcome, PatientDetails, ResponseAddress, ResponseName, ResponseTelecom
 from smsp_provider.domain.response_codes import Vocabulary
@@ -36,7 +36,7 @@ _PRACTICE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ResponseIds:
     """New UUIDs, bare and in upper case. ``payload_id`` is also the id of the HL7 message in the payload."""
 

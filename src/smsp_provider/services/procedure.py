@@ -1,10 +1,10 @@
 """What the procedures share: the generator form and the policy they are given."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
 
 from smsp_provider.domain.gate import AdmittedAnswer
 from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.response_codes import PDSCodeMap
 from smsp_provider.domain.spine_queries import SpineQuery
@@ -15,7 +15,7 @@ Procedure = Generator[SpineQuery, AdmittedAnswer, Outcome]
 """Yields a query, is sent the answer as the gate admitted it, returns the outcome."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Policy:
     """What a procedure needs besides the request.
 

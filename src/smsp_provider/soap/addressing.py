@@ -11,6 +11,7 @@ from lxml import etree
 
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.identifiers import is_uuid
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.soap.envelope import SoapMessage
 from smsp_provider.xmlcore.names import WSA
 from smsp_provider.xmlcore.read import by_tag, leaf_text, only_child
@@ -34,7 +35,7 @@ class AddressingPolicy:
     accepted_to: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Addressing:
     """The addressing of a request. ``message_id`` keeps prefix and case as sent; ``sender`` is wsa:From's address."""
 

@@ -1,12 +1,12 @@
 """The SOAP 1.1 envelope: header blocks and the one body child (WS-STD-01, WS-STD-03, WS-EXT-01 to 03)."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from lxml import etree
 
 from smsp_provider.domain.faults import ErrorCode, FaultCode, ToolkitFault, invalid_message
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.xmlcore.names import SOAP11, SOAP12, WSA, WSSE
 from smsp_provider.xmlcore.parse import MalformedXML, parse
@@ -36,7 +36,7 @@ UNDERSTOOD_HEADERS: Final = frozenset(
 """The header blocks that transport.md gives a host behaviour for, in Clark notation."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class SoapMessage(Masked):
     """A SOAP message: its header blocks in document order (none where it has no header), and its one body child."""
 

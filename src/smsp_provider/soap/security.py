@@ -15,6 +15,7 @@ from lxml import etree
 
 from smsp_provider.domain.clients import SignaturePolicy
 from smsp_provider.domain.faults import access_denied
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.soap.envelope import SoapMessage
 from smsp_provider.soap.signature import is_signed, verify_signature
 from smsp_provider.soap.signature_key import SignerCertificates
@@ -61,7 +62,7 @@ class SecurityPolicy:
     clients_may_ignore: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SecurityFacts:
     """What the security header says; both times aware, in UTC.
 

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 from lxml import etree
 
 from smsp_provider.domain.faults import access_denied
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.xmlcore.names import XMLDSIG
 from smsp_provider.xmlcore.read import leaf_text
 
@@ -48,7 +49,7 @@ _FRAGMENT: Final = re.compile(r"#([A-Za-z_][A-Za-z0-9._-]{0,127})")
 _PREFIX: Final = re.compile(r"#default|[A-Za-z_][A-Za-z0-9._-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Reference:
     """A ds:Reference: the id of the element it covers, and the prefixes that stay although they are not in use."""
 

@@ -9,12 +9,12 @@ Source: HL7 V3 pack (pds-hl7v3.md, sections 7 to 10).
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from lxml import etree
 
 from smsp_provider.domain.failures import Refused, Unreadable
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.person import PatientRecord
 from smsp_provider.domain.spine_answers import Acknowledgement, DetectedIssue, ExchangeIds, Reference, SpineAnswer
 from smsp_provider.spine.hl7v3.fault import fault_codes
@@ -58,7 +58,7 @@ _PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _UNKNOWN: Final = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Question:
     """What an answer is read against: the interaction asked, the ids of its message, all ids sent for the query.
 

@@ -8,13 +8,13 @@ SMSP-AUDIT-003 for the author blocks.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from smsp_provider.domain.audit_identity import SpineAuthor
 from smsp_provider.domain.failures import QueryNotBuilt
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ASID, OID
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.spine_queries import CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 from smsp_provider.spine.hl7v3.interactions import Interaction, interaction_of, soap_action
@@ -35,7 +35,7 @@ _BLANKS: Final = re.compile(r"\s+")
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class MessageIds:
     """The two new ids of a message: ``soap`` is ``uuid:`` and an upper-case UUID, ``hl7`` another bare UUID."""
 
@@ -43,7 +43,7 @@ class MessageIds:
     hl7: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Route:
     """Where the message goes: the URL of the PDS endpoint, the ASID of PDS, and our own address where one is stated."""
 

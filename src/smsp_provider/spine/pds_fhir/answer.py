@@ -13,6 +13,7 @@ from typing import Final
 
 from smsp_provider.domain.failures import Refused, SentNoAnswer, SpineFailure, Unreadable
 from smsp_provider.domain.identifiers import is_uuid
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.person import PatientRecord
 from smsp_provider.domain.spine_answers import Acknowledgement, DetectedIssue, ExchangeIds, Reference, SpineAnswer
 from smsp_provider.spine.pds_fhir.document import JSONObject, is_json, objects_in, read_document, text_in
@@ -50,7 +51,7 @@ _PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _UNKNOWN: Final = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Question:
     """What an answer is read against: the kind of request, and the ids that were made for it."""
 
