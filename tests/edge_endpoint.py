@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from smsp_provider.audit.operator_events import OperatorEvent
 from smsp_provider.domain.faults import ToolkitFault, provider_failure
 from smsp_provider.domain.service import Service
-from smsp_provider.engine.exchange import InboundExchange, Reply
+from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 from smsp_provider.itk.services import ServicePaths, select_service
 from smsp_provider.soap.addressing import AddressingPolicy, find_message_id, read_addressing
 from smsp_provider.soap.envelope import check_must_understand, read_soap
@@ -31,6 +31,7 @@ class ReadingEndpoint:
     answered: list[Service] = field(default_factory=list)
     refused: list[tuple[InboundExchange, Exception]] = field(default_factory=list)
     exchanges: list[InboundExchange] = field(default_factory=list)
+    refused_below: list[tuple[Peer, int]] = field(default_factory=list)
     keep: bool = True
 
     def receive(self, exchange: InboundExchange) -> Taken:
@@ -56,6 +57,10 @@ class ReadingEndpoint:
             related = None
         body = build_fault(fault, error_id=_ID, message_id=_ID, relates_to=related, endpoint_url=exchange.url)
         return Reply(fault.status, body)
+
+    def note_below(self, peer: Peer, status: int) -> None:
+        if self.keep:
+            self.refused_below.append((peer, status))
 
 
 @dataclass

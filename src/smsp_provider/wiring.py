@@ -11,6 +11,7 @@ from pathlib import Path
 from smsp_provider import __version__
 from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
+from smsp_provider.audit.trail import AuditTrail
 from smsp_provider.config.probing import probing_policy
 from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, Environment, ReplayPolicy, Settings, ThrottleSettings
@@ -23,6 +24,7 @@ from smsp_provider.engine.admission_use import ClientUse
 from smsp_provider.engine.pipeline import Pipeline
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource, RegistryUnavailable, SpineConnector
+from smsp_provider.engine.refusals import RefusalLedger
 from smsp_provider.engine.system import RandomIds, SystemClock
 from smsp_provider.itk.distribution import DEFAULT_PROFILES, EnvelopePolicy
 from smsp_provider.itk.services import ServicePaths
@@ -38,6 +40,7 @@ from smsp_provider.storage.deferred_probing import DeferredProbingWatch
 from smsp_provider.storage.mapped_replay import MappedReplayMemory
 from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_probing import SharedProbingWatch
+from smsp_provider.storage.shared_refusals import SharedRefusals
 from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
 from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
@@ -54,6 +57,7 @@ __all__ = [
     "build_policy",
     "build_probing_watch",
     "build_provider",
+    "build_refusals",
     "build_registry",
     "build_throttle",
     "build_throttle_of_comparisons",
@@ -194,6 +198,11 @@ def build_probing_watch(settings: Settings, clock: Clock, observer: Observer) ->
     return DeferredProbingWatch(SharedProbingWatch(file, probing_policy(settings.probing), clock, observer))
 
 
+def build_refusals(settings: Settings, clock: Clock, observer: Observer, audit: AuditTrail) -> SharedRefusals:
+    """What the processes of this host refused before they knew whose it was; nothing is opened yet."""
+    return SharedRefusals(settings.audit.database.with_name("refusals.table"), audit, clock, observer)
+
+
 def build_counters(settings: Settings) -> SharedCounters:
     """What all processes of this host count for the metrics; nothing is opened yet."""
     return SharedCounters(settings.audit.database.with_name("counters.table"))
@@ -207,11 +216,12 @@ def build_provider(
     clock: Clock | None = None,
     ids: IdSource | None = None,
     registry: ClientRegistry | None = None,
+    refusals: RefusalLedger | None = None,
 ) -> Provider:
     """Everything of one process.
 
-    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids`` and ``registry``
-    replace the real ones in tests and benchmarks.
+    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids``, ``registry`` and
+    ``refusals`` replace the real ones in tests and benchmarks.
 
     Raises:
         OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
@@ -245,6 +255,7 @@ def build_provider(
         admission=throttle,
         registry=registry,
         probing=build_probing_watch(settings, clock, observer),
+        refusals=refusals or build_refusals(settings, clock, observer, audit),
     )
     return Provider(pipeline, schemas, audit, observer, throttle, registry)
 

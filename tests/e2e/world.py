@@ -45,6 +45,7 @@ from smsp_provider.config.settings import (
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.exchange import InboundExchange, Peer
 from smsp_provider.engine.ports import ClientRegistry, Clock, IdSource
+from smsp_provider.engine.refusals import RefusedRequest
 from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.pki import Pki, make_pki
 from smsp_provider.simulator.records import SpinePatient
@@ -214,6 +215,20 @@ class _Noting(Spine):
     def answer(self, body: bytes, soap_action: str | None) -> SpineReply:
         self.noted(body)
         return super().answer(body, soap_action)
+
+
+class EachByItself:
+    """Counts no refusal, so that each is on record by itself; that they are counted is tested elsewhere."""
+
+    def count(self, refused: RefusedRequest) -> bool:
+        del refused
+        return False
+
+    def begin(self, refused: RefusedRequest) -> None:
+        """Nothing to note."""
+
+    def count_below(self, peer: Peer, status: int) -> None:
+        raise AssertionError((peer, status))
 
 
 @dataclass
@@ -388,6 +403,6 @@ def _make_provider(
     log = io.BytesIO()
     # The log goes to standard output, which the provider takes hold of when it is built.
     with redirect_stdout(io.TextIOWrapper(log, write_through=True)) as shown:
-        provider = build_provider(settings, clock=clock, ids=ids, registry=registry)
+        provider = build_provider(settings, clock=clock, ids=ids, registry=registry, refusals=EachByItself())
     shown.detach()
     return ProviderUnderTest(provider, settings, log)

@@ -3,7 +3,7 @@
 from typing import Protocol, TypeVar
 
 from smsp_provider.domain.service import Service
-from smsp_provider.engine.exchange import InboundExchange, Reply
+from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 
 __all__ = ["ReceivedRequest", "SoapEndpoint"]
 
@@ -37,4 +37,8 @@ class SoapEndpoint(Protocol[R]):
 
     def refuse(self, exchange: InboundExchange, error: Exception) -> Reply:
         """Turn a fault, or any other exception, into an audited fault reply; nothing is raised."""
+        ...
+
+    def note_below(self, peer: Peer, status: int) -> None:
+        """Take note of a request that was refused below SOAP, with an HTTP status alone; nothing is raised."""
         ...

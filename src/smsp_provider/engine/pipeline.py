@@ -27,7 +27,7 @@ from smsp_provider.engine.admission import Admission, Busy, Turn
 from smsp_provider.engine.asking import Inquiry, inquire
 from smsp_provider.engine.disposition import Disposition, dispose
 from smsp_provider.engine.entrance import Entrance
-from smsp_provider.engine.exchange import InboundExchange, Reply
+from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 from smsp_provider.engine.policy import EnginePolicy
 from smsp_provider.engine.ports import (
     ClientRegistry,
@@ -38,6 +38,7 @@ from smsp_provider.engine.ports import (
     SpineConnector,
 )
 from smsp_provider.engine.probing import Answered, ProbingWatch
+from smsp_provider.engine.refusals import RefusalLedger, RefusedRequest
 from smsp_provider.engine.repeats import MessageUse, Repeats
 from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
 from smsp_provider.itk.read_back import read_back
@@ -69,6 +70,8 @@ class _Exchange:
     facts: RequestFacts
     inquiry: Inquiry
     use: MessageUse | None = None
+    stranger: Peer | None = None
+    """Who sent it, where nobody knows whose request it is."""
 
 
 class Pipeline:
@@ -88,6 +91,7 @@ class Pipeline:
         admission: Admission,
         registry: ClientRegistry | None = None,
         probing: ProbingWatch | None = None,
+        refusals: RefusalLedger | None = None,
     ) -> None:
         self._policy: Final = policy
         self._entrance: Final = Entrance(registry, policy.security)
@@ -100,6 +104,7 @@ class Pipeline:
         self._ids: Final = ids
         self._admission: Final = admission
         self._probing: Final = probing
+        self._refusals: Final = refusals
 
     def receive(self, exchange: InboundExchange) -> Received:
         """Read envelope and addressing, and find the service.
@@ -142,7 +147,9 @@ class Pipeline:
                 use.is_repeat,
             )
         except Stopped as stopped:
-            return self._answer_stopped(received, self._exchange(received, stopped.facts, use), stopped.cause)
+            ended = self._exchange(received, stopped.facts, use)
+            ended.stranger = received.exchange.peer if stopped.is_stranger else None
+            return self._answer_stopped(received, ended, stopped.cause)
         except Exception as crash:  # noqa: BLE001 - the last resort before the payload is understood
             return self.refuse(received.exchange, crash)
         exchange = self._exchange(received, understood.facts, use)
@@ -156,6 +163,7 @@ class Pipeline:
     def refuse(self, exchange: InboundExchange, error: Exception) -> Reply:
         """Turn a fault, or any other exception, into an audited fault reply; nothing is raised."""
         peer, message_id = exchange.peer, find_message_id(header_blocks_in(exchange.body))
+        client = self._entrance.name_behind(peer, self._clock.now())
         ended = _Exchange(
             self._ids.new_uuid(),
             self._clock.monotonic(),
@@ -165,10 +173,11 @@ class Pipeline:
                 address=peer.address,
                 common_name=peer.common_name,
                 certificate=peer.certificate.fingerprint if peer.certificate is not None else None,
-                client=self._entrance.name_behind(peer, self._clock.now()),
+                client=client,
                 message_id=message_id,
             ),
             Inquiry(),
+            stranger=peer if client is None else None,
         )
         if isinstance(error, ToolkitFault):
             return self._end_with_fault(ended, error, EndingKind.FAULT)
@@ -317,13 +326,16 @@ class Pipeline:
     def _end_with_fault(self, exchange: _Exchange, fault: ToolkitFault, kind: EndingKind, reason: str = "") -> Reply:
         """Write the fault and record it; a fault that cannot be recorded becomes fault 2100."""
         error_id, message_id = self._ids.new_uuid(), self._ids.new_uuid()
+        refused = _refused(exchange, fault, error_id)
+        if refused is not None and self._refusals is not None and self._refusals.count(refused):
+            return self._faulted(exchange, fault, error_id, message_id, kind)
         inquiry, facts = exchange.inquiry, exchange.facts
         try:
             self._audit.close(
                 Ending(
                     exchange.exchange_id,
                     self._clock.now(),
-                    kind,
+                    EndingKind.REFUSED if refused is not None and kind is EndingKind.FAULT else kind,
                     self._elapsed_ms(exchange),
                     source=Source.SPINE if inquiry.asked else Source.NONE,
                     request=None if inquiry.asked else facts,
@@ -338,10 +350,10 @@ class Pipeline:
             )
         except AuditUnavailable as unavailable:
             return self._unrecorded(exchange, unavailable)
+        if refused is not None and self._refusals is not None:
+            self._refusals.begin(refused)
         self._tell_of_sensitivity(exchange)
-        if kind is EndingKind.CRASHED:
-            self._alert(AlertKind.UNEXPECTED_FAILURE, exchange, fault.diagnostic)
-        return self._faulted(exchange, fault, error_id, message_id)
+        return self._faulted(exchange, fault, error_id, message_id, kind)
 
     def _unrecorded(self, exchange: _Exchange, unavailable: AuditUnavailable) -> Reply:
         """Nothing is answered that is not on record: fault 2100, and the operator is told."""
@@ -352,14 +364,18 @@ class Pipeline:
             rule="SMSP-AUDIT-001",
             diagnostic="The audit trail cannot be written.",
         )
-        return self._faulted(exchange, fault, self._ids.new_uuid(), self._ids.new_uuid())
+        return self._faulted(exchange, fault, self._ids.new_uuid(), self._ids.new_uuid(), EndingKind.FAULT)
 
     def _tell_of_sensitivity(self, exchange: _Exchange) -> None:
         """The attempt counts, whatever came of it (IG-ALERT-2.26)."""
         if exchange.inquiry.sensitive:
             self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
 
-    def _faulted(self, exchange: _Exchange, fault: ToolkitFault, error_id: str, message_id: str) -> Reply:
+    def _faulted(
+        self, exchange: _Exchange, fault: ToolkitFault, error_id: str, message_id: str, kind: EndingKind
+    ) -> Reply:
+        if kind is EndingKind.CRASHED:
+            self._alert(AlertKind.UNEXPECTED_FAILURE, exchange, fault.diagnostic)
         if fault.error_code is ErrorCode.TRY_AGAIN and exchange.use is not None:
             exchange.use.allow_again()
         body = build_fault(
@@ -369,7 +385,7 @@ class Pipeline:
             relates_to=exchange.message_id,
             endpoint_url=exchange.url,
         )
-        self._notify(exchange, fault.error_code.value, fault.status)
+        self._notify(exchange, fault.error_code.value, fault.status, error_id)
         headers = (("Retry-After", str(fault.retry_after)),) if fault.retry_after is not None else ()
         return Reply(fault.status, body, headers=headers)
 
@@ -406,7 +422,7 @@ class Pipeline:
     def _alert(self, kind: AlertKind, exchange: _Exchange, reason: str) -> None:
         self._observer.notify(Alert(kind, exchange.exchange_id, reason))
 
-    def _notify(self, exchange: _Exchange, code: str, status: int) -> None:
+    def _notify(self, exchange: _Exchange, code: str, status: int, error_id: str | None = None) -> None:
         message_id = exchange.message_id
         # That of a request whose addressing was read is a UUID; that of a refused one may be anything.
         if exchange.use is None and message_id is not None and not is_uuid(message_id):
@@ -421,14 +437,27 @@ class Pipeline:
                 spine_exchanges=len(exchange.inquiry.exchanges),
                 message_id=message_id,
                 username=exchange.facts.username,
+                error_id=error_id,
             )
         )
+
+    def note_below(self, peer: Peer, status: int) -> None:
+        """Take note of a request that was refused below SOAP, with an HTTP status alone; nothing is raised."""
+        if self._refusals is not None:
+            self._refusals.count_below(peer, status)
 
 
 @lru_cache(maxsize=4)
 def _day_in_london(hour: int) -> HL7Date:
     """The day there in an hour (UTC, since 1970): days begin, and the clock changes, with a full hour."""
     return HL7Date.of(datetime.fromtimestamp(hour * _HOUR_SECONDS, _LONDON).date())
+
+
+def _refused(exchange: _Exchange, fault: ToolkitFault, error_id: str) -> RefusedRequest | None:
+    """The request as one to be counted, where nobody knows whose it is."""
+    if exchange.stranger is None:
+        return None
+    return RefusedRequest(exchange.stranger, fault.error_code.value, fault.rule, exchange.exchange_id, error_id)
 
 
 def _broken(crash: Exception) -> ToolkitFault:

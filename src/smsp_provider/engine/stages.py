@@ -16,6 +16,7 @@ from smsp_provider.domain.clients import PriorityClass
 from smsp_provider.domain.faults import invalid_message
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ODSCode
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.requests import ByNumber, ServiceRequest, check_fields
 from smsp_provider.domain.service import Service
@@ -36,7 +37,7 @@ from smsp_provider.xmlcore.schemas import Schemas
 __all__ = ["Received", "Stopped", "Understood", "receive", "understand"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Received(Masked):
     """A SOAP request whose envelope and addressing are in order.
 
@@ -52,7 +53,7 @@ class Received(Masked):
     service: Service
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Understood(Masked):
     """A request that keeps every rule, in whose name it goes to Spine, and how it stands in the queue there."""
 
@@ -64,12 +65,16 @@ class Understood(Masked):
 
 
 class Stopped(Exception):
-    """A stage refused the request, or broke: ``cause`` says how, ``facts`` are what the stages before it learned."""
+    """A stage refused the request, or broke: ``cause`` says how, ``facts`` are what the stages before it learned.
 
-    def __init__(self, facts: RequestFacts, cause: Exception) -> None:
+    ``is_stranger`` tells that this was before anybody knew whose request it is.
+    """
+
+    def __init__(self, facts: RequestFacts, cause: Exception, *, is_stranger: bool) -> None:
         super().__init__(type(cause).__name__)
         self.facts = facts
         self.cause = cause
+        self.is_stranger = is_stranger
 
 
 def receive(
@@ -108,7 +113,7 @@ def understand(
     try:
         return _understand(received, policy, entrance, schemas, today, admit, is_repeat, learnt)
     except Exception as cause:  # noqa: BLE001 - told apart by the pipeline; nothing is swallowed
-        raise Stopped(learnt.facts(), cause) from None
+        raise Stopped(learnt.facts(), cause, is_stranger=learnt.is_strangers()) from None
 
 
 @dataclass(slots=True)
@@ -121,6 +126,11 @@ class _Learnt:
     repeated: bool = False
     distribution: Distribution | None = None
     request: ServiceRequest | None = None
+
+    def is_strangers(self) -> bool:
+        """Whether neither a certificate nor the security header told whose request it is."""
+        proven = self.client is not None and self.received.exchange.peer.over_tls
+        return self.security is None and not proven
 
     def facts(self, ods_code: ODSCode | None = None) -> RequestFacts:
         """For the audit; ``ods_code`` is the organisation the request goes to Spine for, once that is known."""

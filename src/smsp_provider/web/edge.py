@@ -43,6 +43,8 @@ _MAX_QUERY: Final = 500
 _RESTART_SECONDS: Final = 10
 """After which a caller that met the end of the provider may find it started again."""
 _STATUS_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_REFUSALS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+"""What is refused below SOAP; that the provider is not ready is no refusal."""
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 
@@ -116,6 +118,8 @@ class Edge(Generic[R]):
         if method == "POST" and self.policy.paths.services_at(path):
             return self._take(environ, path, dispatch)
         reply = self._beside_soap(environ, path, method)
+        if reply.status in _REFUSALS:
+            self.endpoint.note_below(_whoever(environ), reply.status)
         self.observer.notify(EdgeAnswered(method if method in _KNOWN_METHODS else "other", reply.status))
         return reply
 
@@ -159,7 +163,7 @@ class Edge(Generic[R]):
                 raise _stopping()
         except ToolkitFault as fault:
             refusal = fault
-        peer = peer or Peer(str(environ.get("REMOTE_ADDR") or ""), over_tls=is_secure(environ))
+        peer = peer or _unproven(environ)
         exchange = InboundExchange(
             body,
             path,
@@ -215,6 +219,19 @@ class Edge(Generic[R]):
             endpoint_url=self.policy.public_url + str(environ.get("PATH_INFO", "")),
         )
         return Reply(fault.status, body)
+
+
+def _unproven(environ: Environ) -> Peer:
+    """The peer by its address alone."""
+    return Peer(str(environ.get("REMOTE_ADDR") or ""), over_tls=is_secure(environ))
+
+
+def _whoever(environ: Environ) -> Peer:
+    """The peer as well as it can be told."""
+    try:
+        return peer_of(environ)
+    except ToolkitFault:
+        return _unproven(environ)
 
 
 def _check_media_type(content_type: str, body: bytes) -> None:

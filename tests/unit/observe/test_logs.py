@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def _lines(level: Level, *events: OperatorEvent) -> list[dict[str, object]]:
     for event in events:
         observer.notify(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.rule("IFC-LOG-01")
+def test_a_fault_is_found_by_its_error_id() -> None:
+    (line,) = _lines(Level.INFO, replace(ANSWERED, code="1000", status=500, error_id=EXCHANGE))
+    assert line["error_id"] == EXCHANGE
 
 
 @pytest.mark.rule("IFC-LOG-01", "SMSP-AUDIT-011")

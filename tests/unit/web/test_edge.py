@@ -356,6 +356,8 @@ def test_what_is_not_soap_gets_a_plain_answer(
     assert answer.body == b"" if method == "HEAD" else answer.headers["Content-Length"] == str(len(answer.body))
     assert client.endpoint.exchanges == []
     assert client.observer.events == [EdgeAnswered("other" if method == "BREW" else method, status)]
+    (refused,) = client.endpoint.refused_below
+    assert (refused[0].address, refused[1]) == ("192.0.2.1", status)
 
 
 @pytest.mark.parametrize(
@@ -367,6 +369,7 @@ def test_health_tells_alive_from_ready(client: Client, path: str, ready: bool, s
     answers = [client.call(method, path) for method in ("GET", "HEAD")]
     assert [answer.status for answer in answers] == [status, status]
     assert [bool(answer.body) for answer in answers] == [True, False]
+    assert client.endpoint.refused_below == []
 
 
 class _Breaking(ReadingEndpoint):
