@@ -14,7 +14,7 @@ Source: SMSP-AUDIT-001, 009; anchors.md decision 3; RFC 8032 (Ed25519).
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Final, NamedTuple, Protocol
 
@@ -62,12 +62,14 @@ class BoundLane(NamedTuple):
 class RootStatement:
     """What is signed.
 
-    ``trail`` is the trail's id, ``number`` counts from 1, ``previous`` is the :func:`statement_hash` of the root
-    before. ``records`` is how many records all roots up to this one bind. ``lanes`` are those that moved, ordered by
-    token. ``key`` is the public key that signs (32 bytes); ``next_key``, where set, signs from the next root on.
+    ``trail`` is the trail's id, ``made_at`` when it was begun, as its database has that. ``number`` counts from 1,
+    ``previous`` is the :func:`statement_hash` of the root before. ``records`` is how many records all roots up to this
+    one bind. ``lanes`` are those that moved, ordered by token. ``key`` is the public key that signs (32 bytes);
+    ``next_key``, where set, signs from the next root on.
     """
 
     trail: str
+    made_at: str
     number: int
     at: datetime
     previous: bytes
@@ -81,6 +83,7 @@ class RootStatement:
         fields: dict[str, object] = {
             "form": _FORM,
             "trail": self.trail,
+            "made_at": self.made_at,
             "number": self.number,
             "at": timestamp(self.at),
             "previous": self.previous.hex(),
@@ -148,6 +151,7 @@ def _from_fields(fields: Mapping[str, object]) -> RootStatement:
         raise TypeError
     return RootStatement(
         trail=_text(fields["trail"]),
+        made_at=_text(fields["made_at"]),
         number=_count(fields["number"]),
         at=datetime.fromisoformat(_text(fields["at"])),
         previous=_bytes(fields["previous"], DIGEST_BYTES),
@@ -182,6 +186,7 @@ def next_statement(
     moved: Sequence[tuple[BoundLane, int]],
     *,
     trail: str,
+    made_at: str,
     at: datetime,
     signer: Signer,
     next_key: bytes | None = None,
@@ -196,7 +201,7 @@ def next_statement(
     """
     lanes = tuple(sorted((lane for lane, _ in moved), key=lambda lane: lane.token))
     grown = sum(lane.n - before for lane, before in moved)
-    statement = RootStatement(trail, 1, at, NO_ROOT, grown, lanes, signer.public_key, next_key)
+    statement = RootStatement(trail, made_at, 1, at, NO_ROOT, grown, lanes, signer.public_key, next_key)
     if last is None:
         return statement
     before = parse(last.statement)
@@ -234,16 +239,28 @@ class RootChain:
         """What the next root has to name of it."""
         return self._hash
 
-    def accept(self, root: SignedRoot) -> RootStatement:
-        """The statement of the next root.
+    def check(self, root: SignedRoot, *, signed_since: date | None = None) -> RootStatement:
+        """The statement of what could be the next root; see :meth:`accept`.
 
         Raises:
-            RootInvalid: it is none, or does not follow; the chain stays where it was.
+            RootInvalid: it could not.
         """
         statement = parse(root.statement)
         self._check_place(root.number, statement)
         self._check_lanes(statement)
-        check_signature(root, statement.key)
+        if signed_since is None or statement.at.date() >= signed_since:
+            check_signature(root, statement.key)
+        return statement
+
+    def accept(self, root: SignedRoot, *, signed_since: date | None = None) -> RootStatement:
+        """The statement of the next root, and go on to it.
+
+        Signatures of roots before the day ``signed_since`` are not looked at: later roots name them by their hashes.
+
+        Raises:
+            RootInvalid: it is none, or does not follow; the chain stays where it was.
+        """
+        statement = self.check(root, signed_since=signed_since)
         if statement.key not in self.signers:
             self.signers.append(statement.key)
         for lane in statement.lanes:
@@ -263,6 +280,8 @@ class RootChain:
             raise RootInvalid("it does not name the root before it")
         if last is None:
             return
+        if statement.made_at != last.made_at:
+            raise RootInvalid("it names another beginning of the trail than the root before it")
         if statement.key != (last.next_key or last.key):
             raise RootInvalid("it is not signed with the key that the root before it wants")
         if statement.at < last.at:
@@ -290,5 +309,5 @@ def check_signature(root: SignedRoot, public_key: bytes) -> None:
     """
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(root.signature, root.statement)
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, ValueError, TypeError):
         raise RootInvalid("its signature is not that of its key") from None

@@ -26,6 +26,7 @@ from smsp_provider.audit.roots import (
     sign,
     statement_hash,
 )
+from smsp_provider.audit.trail_books import TrailBooks
 from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_signing_key import SigningKey, SigningKeyFile, SigningKeyUnusable
@@ -49,6 +50,7 @@ class _Position:
     """What is bound: the last root, and the lanes that may move still, each where it was bound last."""
 
     trail: str
+    made_at: str
     signer: SigningKey
     last: SignedRoot | None
     statement: RootStatement | None
@@ -62,12 +64,14 @@ class AuditFolder:
     def __init__(
         self,
         database: AuditDatabase,
+        books: TrailBooks,
         keys: SigningKeyFile,
         witnesses: Sequence[WitnessHanding],
         clock: Clock,
         observer: Observer,
     ) -> None:
         self._database: Final = database
+        self._books: Final = books
         self._keys: Final = keys
         self._witnesses: Final = witnesses
         self._clock: Final = clock
@@ -148,7 +152,13 @@ class AuditFolder:
     def _write(self, position: _Position, moved: Sequence[tuple[BoundLane, int]], following: SigningKey | None) -> None:
         next_key = None if following is None else following.public_key
         statement = next_statement(
-            position.last, moved, trail=position.trail, at=self._clock.now(), signer=position.signer, next_key=next_key
+            position.last,
+            moved,
+            trail=position.trail,
+            made_at=position.made_at,
+            at=self._clock.now(),
+            signer=position.signer,
+            next_key=next_key,
         )
         root = sign(statement, position.signer)
         self._database.write_root(root)
@@ -195,11 +205,11 @@ class AuditFolder:
         for witness in self._witnesses:
             witness.look()
         last = self._database.last_root()
-        trail = self._database.trail_id()
+        trail, made_at = self._database.trail_id(), self._books.made_at()
         if last is None:
-            return _Position(trail, self._keys.current(), None, None, {})
+            return _Position(trail, made_at, self._keys.current(), None, None, {})
         statement = parse(last.statement)
-        if statement.trail != trail or statement.number != last.number:
+        if (statement.trail, statement.made_at, statement.number) != (trail, made_at, last.number):
             raise RootInvalid("the last root is not one of this trail")
         check_signature(last, statement.key)
         signer = self._signer(statement)
@@ -212,7 +222,7 @@ class AuditFolder:
             found = bound.get(lane.token)
             walk = LaneWalk(trail, lane) if found is None else LaneWalk(trail, lane, n=found.n, link=found.link)
             walks[lane.id] = (lane, walk)
-        return _Position(trail, signer, last, statement, walks, {lane.id for lane in self._database.lanes()})
+        return _Position(trail, made_at, signer, last, statement, walks, {lane.id for lane in self._database.lanes()})
 
     def _signer(self, last: RootStatement) -> SigningKey:
         """The key that the last root wants; a change of keys that was broken off is brought to its end."""

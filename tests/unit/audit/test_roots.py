@@ -27,6 +27,7 @@ from smsp_provider.storage.audit_signing_key import SigningKey
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 890, UTC)
 TRAIL = "00000000-0000-4000-8000-000000000001"
+MADE_AT = "2026-03-01T00:00:00.000000Z"
 KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 OTHER_KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 FIRST = BoundLane("A", 3, b"\x01" * 32)
@@ -38,7 +39,7 @@ def three_roots() -> list[SignedRoot]:
     roots: list[SignedRoot] = []
     for moved in ([(FIRST, 0)], [(SECOND, 0)], [(BoundLane("A", 5, b"\x03" * 32), 3)]):
         last = roots[-1] if roots else None
-        roots.append(sign(next_statement(last, moved, trail=TRAIL, at=AT, signer=KEY), KEY))
+        roots.append(sign(next_statement(last, moved, trail=TRAIL, made_at=MADE_AT, at=AT, signer=KEY), KEY))
     return roots
 
 
@@ -65,7 +66,11 @@ def test_the_form_is_fixed() -> None:
     root = three_roots()[0]
     assert root.statement == (
         b'{"at":"2026-03-04T05:06:07.000890Z","form":1,"key":"' + KEY.public_key.hex().encode() + b'",'
-        b'"lanes":[["A",3,"' + b"01" * 32 + b'"]],"number":1,"previous":"' + b"00" * 32 + b'","records":3,'
+        b'"lanes":[["A",3,"'
+        + b"01" * 32
+        + b'"]],"made_at":"2026-03-01T00:00:00.000000Z","number":1,"previous":"'
+        + b"00" * 32
+        + b'","records":3,'
         b'"trail":"00000000-0000-4000-8000-000000000001"}'
     )
     assert parse(root.statement).encode() == root.statement
@@ -78,7 +83,7 @@ def test_the_form_is_fixed() -> None:
 )
 def test_what_is_written_is_read(lanes: list[tuple[object, int, bytes]], at: datetime, next_key: bytes | None) -> None:
     bound = tuple(BoundLane(str(token), n, link) for token, n, link in lanes)
-    statement = RootStatement(TRAIL, 7, at, NO_ROOT, 9, bound, KEY.public_key, next_key)
+    statement = RootStatement(TRAIL, MADE_AT, 7, at, NO_ROOT, 9, bound, KEY.public_key, next_key)
     assert parse(statement.encode()) == statement
 
 
@@ -140,6 +145,10 @@ EDITS: dict[str, tuple[Edit, str]] = {
         lambda roots: [signed(replace(_statement(roots, 0), lanes=(FIRST, FIRST), records=6))],
         "not in order",
     ),
+    "another beginning of the trail": (
+        lambda roots: [roots[0], signed(replace(_statement(roots, 1), made_at="2026-02-01T00:00:00.000000Z"))],
+        "another beginning",
+    ),
     "older than the one before": (
         lambda roots: [roots[0], signed(replace(_statement(roots, 1), at=AT - timedelta(seconds=1)))],
         "older",
@@ -161,23 +170,28 @@ def test_the_roots_of_another_trail_are_refused() -> None:
 
 
 def test_a_root_names_the_key_that_follows() -> None:
-    first = sign(next_statement(None, [(FIRST, 0)], trail=TRAIL, at=AT, signer=KEY, next_key=OTHER_KEY.public_key), KEY)
-    second = sign(next_statement(first, [], trail=TRAIL, at=AT, signer=OTHER_KEY), OTHER_KEY)
+    first = sign(
+        next_statement(
+            None, [(FIRST, 0)], trail=TRAIL, made_at=MADE_AT, at=AT, signer=KEY, next_key=OTHER_KEY.public_key
+        ),
+        KEY,
+    )
+    second = sign(next_statement(first, [], trail=TRAIL, made_at=MADE_AT, at=AT, signer=OTHER_KEY), OTHER_KEY)
     assert follow([first, second]).signers == [KEY.public_key, OTHER_KEY.public_key]
-    stays = sign(next_statement(first, [], trail=TRAIL, at=AT, signer=KEY), KEY)
+    stays = sign(next_statement(first, [], trail=TRAIL, made_at=MADE_AT, at=AT, signer=KEY), KEY)
     with pytest.raises(RootInvalid, match="key that the root before"):
         follow([first, stays])
 
 
 def test_a_clock_that_goes_back_makes_no_older_root() -> None:
     (first, *_) = three_roots()
-    following = next_statement(first, [], trail=TRAIL, at=AT - timedelta(hours=1), signer=KEY)
+    following = next_statement(first, [], trail=TRAIL, made_at=MADE_AT, at=AT - timedelta(hours=1), signer=KEY)
     assert following.at == AT
 
 
 def test_nobody_signs_with_another_key_than_the_named_one() -> None:
     with pytest.raises(RootInvalid, match="another key"):
-        sign(next_statement(None, [], trail=TRAIL, at=AT, signer=KEY), OTHER_KEY)
+        sign(next_statement(None, [], trail=TRAIL, made_at=MADE_AT, at=AT, signer=KEY), OTHER_KEY)
 
 
 def test_a_signature_is_that_of_its_key() -> None:

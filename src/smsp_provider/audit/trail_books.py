@@ -1,0 +1,134 @@
+"""What stands in the tables of a trail beside its records, and whether the records say the same.
+
+The tables know which lanes there are and which ended, and which contents were erased, so that the provider need not
+open records for it. Nobody may change them by hand either.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from smsp_provider.audit.chain import Lane, TrailReader, microseconds
+from smsp_provider.audit.lane_events import LanePlace
+from smsp_provider.audit.verified_lane import Finding, LaneFacts, uncovered
+
+__all__ = ["BookedErasure", "BookedLane", "TrailBooks", "check_books", "check_contents", "check_lanes"]
+
+
+class BookedLane(NamedTuple):
+    """A lane as the tables have it; moments in microseconds since 1970, ``ended_at`` None while it has no end."""
+
+    lane: int
+    pid: int
+    at: int
+    ended_at: int | None
+
+
+class BookedErasure(NamedTuple):
+    """A content that the tables have as erased, and the place of the tombstone; lanes by their ids."""
+
+    lane: int
+    n: int
+    tombstone_lane: int
+    tombstone_n: int
+
+
+class TrailBooks(Protocol):
+    """What a database knows besides what :class:`smsp_provider.audit.chain.TrailReader` gives.
+
+    Every method raises :class:`smsp_provider.audit.trail.AuditUnavailable` where the database cannot be read.
+    """
+
+    def made_at(self) -> str:
+        """When the trail was begun, as the text that is kept."""
+        ...
+
+    def lanes(self) -> Iterator[BookedLane]:
+        """All lanes."""
+        ...
+
+    def erasures(self) -> Iterator[BookedErasure]:
+        """All contents that count as erased."""
+        ...
+
+    def strays(self) -> Iterator[str]:
+        """Rows and tables that no reader of the trail comes upon: each as a text that says where it is."""
+        ...
+
+
+def check_lanes(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts) -> Iterator[Finding]:
+    """What openings and ends say of other lanes: that they are there, with that record, and end with it or not."""
+    for token, opening in facts.openings.items():
+        if opening.writer != lanes[token].writer:
+            yield Finding("the lane has another writer than its opening says", token)
+        if opening.previous is not None:
+            yield from _check_place(reader, lanes, opening.previous, f"the opening of lane {token}")
+    ended: dict[str, str] = {}
+    for token, n, said in facts.ends:
+        place, who = said.last, f"record {n} of lane {token}"
+        if place.lane in ended:
+            yield Finding(f"it ends a lane that {ended[place.lane]} ended before", token, n)
+        ended[place.lane] = who
+        yield from _check_place(reader, lanes, place, who)
+        if place.lane in lanes and reader.record(lanes[place.lane], place.n + 1) is not None:
+            yield Finding(f"it comes after the end of its lane, which {who} tells", place.lane, place.n + 1)
+
+
+def _check_place(reader: TrailReader, lanes: Mapping[str, Lane], place: LanePlace, who: str) -> Iterator[Finding]:
+    lane = lanes.get(place.lane)
+    if lane is None:
+        yield Finding(f"the lane is gone, which {who} names", place.lane)
+        return
+    record = reader.record(lane, place.n)
+    if record is None:
+        yield Finding(f"it is missing, and {who} names it", place.lane, place.n)
+    elif record.link.hex() != place.link:
+        yield Finding(f"{who} names another one in its place, or is not as it was written", place.lane, place.n)
+
+
+def check_contents(facts: LaneFacts) -> Iterator[Finding]:
+    """That every content that is missing was erased, as a tombstone in the chain says."""
+    erased: dict[str, list[tuple[int, int]]] = {}
+    for ranges in facts.erasures.values():
+        for lane, first, last in ranges:
+            erased.setdefault(lane, []).append((first, last))
+    for found in erased.values():
+        found.sort()
+    for missing in facts.missing:
+        n = uncovered(missing, erased)
+        if n is not None:
+            yield Finding("its content is missing, and no erasure names it", missing.lane, n)
+
+
+def check_books(
+    books: TrailBooks, lanes: Iterable[Lane], facts: LaneFacts, closed: Callable[[str], bool]
+) -> Iterator[Finding]:
+    """That the tables say of lanes and erasures what the records say.
+
+    ``closed`` tells whether a lane (by token) ends with its closing.
+    """
+    by_id: Final = {lane.id: lane for lane in lanes}
+    ended = {said.last.lane for _, _, said in facts.ends}
+    for booked in books.lanes():
+        lane = by_id.get(booked.lane)
+        opening = None if lane is None else facts.openings.get(lane.token)
+        if lane is None or opening is None:
+            continue
+        if (booked.pid, booked.at) != (opening.pid, microseconds(opening.at)):
+            yield Finding("the lane has another process or moment than its opening says", lane.token)
+        is_ended = closed(lane.token) or lane.token in ended
+        if (booked.ended_at is not None) != is_ended:
+            what = "the lane is not marked as ended, and is" if is_ended else "the lane is marked as ended, and is not"
+            yield Finding(what, lane.token)
+    for erasure in books.erasures():
+        yield from _check_erasure(erasure, by_id, facts)
+    for stray in books.strays():
+        yield Finding(stray)
+
+
+def _check_erasure(erasure: BookedErasure, lanes: Mapping[int, Lane], facts: LaneFacts) -> Iterator[Finding]:
+    lane, tombstone = lanes.get(erasure.lane), lanes.get(erasure.tombstone_lane)
+    ranges = None if tombstone is None else facts.erasures.get((tombstone.token, erasure.tombstone_n))
+    if lane is None:
+        yield Finding(f"the table of erasures names lane {erasure.lane}, which is not there")
+    elif not any(found.lane == lane.token and found.first <= erasure.n <= found.last for found in ranges or ()):
+        yield Finding("it counts as erased, and its tombstone does not name it", lane.token, erasure.n)

@@ -1,0 +1,193 @@
+"""One lane of the trail under verification: each record against the one before it, and against its content."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from smsp_provider.audit.chain import (
+    ChainedRecord,
+    Lane,
+    SealBroken,
+    SealedContent,
+    TrailReader,
+    Unsealer,
+    commitment_of,
+)
+from smsp_provider.audit.chain_walk import ChainBroken, LaneWalk
+from smsp_provider.audit.decoding import UnreadableRecord, decode
+from smsp_provider.audit.deletion_events import Erasure, RecordRange
+from smsp_provider.audit.lane_events import LaneEnded, Opening
+
+__all__ = ["Finding", "LaneCheck", "LaneFacts", "uncovered"]
+
+_TELLING: Final = frozenset({"opening", "lane-ended", "erasure"})
+"""Kinds of records that say something about the trail itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was written, and where.
+
+    ``lane`` and ``n`` are the place of the record (the lane's token), ``since`` the first of the records among which it
+    is where only a stretch up to ``n`` is known. ``root`` is the number of the root that it is about, or that tells.
+    """
+
+    what: str
+    lane: str | None = None
+    n: int | None = None
+    since: int | None = None
+    root: int | None = None
+
+
+@dataclass(slots=True)
+class LaneFacts:
+    """What records say about the trail itself, collected on the way."""
+
+    openings: dict[str, Opening] = field(default_factory=dict)
+    ends: list[tuple[str, int, LaneEnded]] = field(default_factory=list)
+    erasures: dict[tuple[str, int], tuple[RecordRange, ...]] = field(default_factory=dict)
+    missing: list[RecordRange] = field(default_factory=list)
+    """Contents that are not there."""
+    records: int = 0
+    contents: int = 0
+
+    def note_missing(self, lane: str, n: int) -> None:
+        """Put on the list that a record has no content."""
+        last = self.missing[-1] if self.missing else None
+        if last is not None and (last.lane, last.last) == (lane, n - 1):
+            self.missing[-1] = last._replace(last=n)
+        else:
+            self.missing.append(RecordRange(lane, n, n))
+
+
+class LaneCheck:
+    """Follows a lane as far as it is asked to, and stops for good at the first record that is not as it was written.
+
+    Without ``unsealer`` contents are counted, and not opened.
+    """
+
+    def __init__(
+        self, reader: TrailReader, trail: str, lane: Lane, unsealer: Unsealer | None, facts: LaneFacts
+    ) -> None:
+        self.lane: Final = lane
+        self.walk: Final = LaneWalk(trail, lane)
+        self.finding: Finding | None = None
+        self.bound = 0
+        """The number of the last record that a root binds, so far."""
+        self._reader: Final = reader
+        self._unsealer: Final = unsealer
+        self._facts: Final = facts
+        self._chain: Iterator[ChainedRecord] | None = None
+        self._contents: Iterator[SealedContent] | None = None
+        self._content: SealedContent | None = None
+        self.last_at = 0
+        """The moment of the last record so far, in microseconds since 1970."""
+        self.unbound_at: int | None = None
+        """The moment of the first record that no root binds."""
+
+    def pause(self) -> None:
+        """Give back what the database holds open for it; the next call goes on where it was."""
+        self._chain = self._contents = None
+
+    def bind(self, n: int, link: bytes, root: int) -> Finding | None:
+        """Follow the lane to the record that a root binds; the finding, if that is not there or another one."""
+        if self.finding is not None:
+            return None
+        found = self._follow(n)
+        if found is None and self.walk.n < n:
+            found = self._at(self.walk.n + 1, f"it is missing, and all after it: root {root} binds them up to {n}")
+        if found is None and self.walk.n > n:
+            found = self._at(n, f"root {root} binds it after a later one")
+        if found is None and self.walk.link != link:
+            found = self._at(n, f"it is not the one that root {root} binds, or one before it is not", self.bound + 1)
+        if found is not None:
+            found = Finding(found.what, found.lane, found.n, found.since, root)
+        self.bound = n
+        self.finding = found
+        return found
+
+    def finish(self) -> Finding | None:
+        """Follow the lane to its end, beyond what roots bind."""
+        if self.finding is not None:
+            return None
+        found = self._follow(None)
+        if found is None and self.walk.n == 0:
+            found = self._at(1, "its lane has no records")
+        if found is None and self._content is not None:
+            found = self._at(self._content.n, "there is a content without a record")
+        self.pause()
+        self.finding = found
+        return found
+
+    def _at(self, n: int, what: str, since: int | None = None) -> Finding:
+        return Finding(what, self.lane.token, n, since if since is not None and since < n else None)
+
+    def _follow(self, to: int | None) -> Finding | None:
+        if self._chain is None:
+            self._chain = iter(self._reader.chain(self.lane, after=self.walk.n))
+            self._contents = iter(self._reader.contents(self.lane, after=self.walk.n))
+            self._content = next(self._contents, None)
+        while to is None or self.walk.n < to:
+            record = next(self._chain, None)
+            if record is None:
+                return None
+            try:
+                self.walk.step(record)
+            except ChainBroken as broken:
+                return self._at(broken.n, broken.reason)
+            self._facts.records += 1
+            self.last_at = record.at
+            if to is None and self.unbound_at is None:
+                self.unbound_at = record.at
+            if (found := self._check_content(record)) is not None:
+                return found
+        return None
+
+    def _check_content(self, record: ChainedRecord) -> Finding | None:
+        content = self._content
+        if content is None or content.n > record.n:
+            self._facts.note_missing(self.lane.token, record.n)
+            return None
+        if content.n < record.n or content.lane != self.lane.id:
+            return self._at(content.n, "there is a content without a record")
+        self._content = None if self._contents is None else next(self._contents, None)
+        self._facts.contents += 1
+        return None if self._unsealer is None else self._compare(record, content, self._unsealer)
+
+    def _compare(self, record: ChainedRecord, content: SealedContent, unsealer: Unsealer) -> Finding | None:
+        try:
+            salt, text = unsealer.unseal(self.lane, content)
+        except (SealBroken, TypeError) as error:
+            # (SQLite takes anything in any column.)
+            why = str(error) if isinstance(error, SealBroken) else "the seal is broken"
+            return self._at(record.n, f"its content cannot be opened: {why}")
+        if commitment_of(salt, text) != record.commitment:
+            return self._at(record.n, "its content is not the one that was recorded")
+        if record.kind in _TELLING:
+            try:
+                self._note(record, text)
+            except (UnreadableRecord, UnicodeDecodeError):
+                return self._at(record.n, "its content is not a record of its kind")
+        return None
+
+    def _note(self, record: ChainedRecord, text: bytes) -> None:
+        said = decode(record.kind, text.decode("ascii"))
+        token = self.lane.token
+        match said:
+            case Opening():
+                self._facts.openings[token] = said
+            case LaneEnded():
+                self._facts.ends.append((token, record.n, said))
+            case Erasure():
+                self._facts.erasures[token, record.n] = said.records
+
+
+def uncovered(missing: RecordRange, erased: Mapping[str, list[tuple[int, int]]]) -> int | None:
+    """The first record of a range that no erasure names; ``erased`` has ranges by lane, ordered and disjoint."""
+    n = missing.first
+    for first, last in erased.get(missing.lane, ()):
+        if first <= n <= last:
+            n = last + 1
+        if n > missing.last:
+            return None
+    return n
