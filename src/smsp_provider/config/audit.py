@@ -6,10 +6,16 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator
 
+from smsp_provider.audit.retention import RecordClass, RetentionPolicy
 from smsp_provider.config.section import Section, has_control_character
 
 __all__ = ["AuditSettings"]
 
+_LIVE_AT_LEAST: Final = {
+    "retention_exchanges_days": 2_922,
+    "retention_administration_days": 2_922,
+    "retention_refusals_days": 366,
+}
 _VARIABLE: Final = "^[A-Z][A-Z0-9_]{0,99}$"
 
 
@@ -44,6 +50,27 @@ class AuditSettings(Section):
         "database, made at the first start. Live needs it, and never makes it.",
     )
 
+    retention_exchanges_days: int = Field(
+        2_922,
+        ge=1,
+        le=36_525,
+        description="Days that records of exchanges are kept before they may be retired; live: from 2922.",
+    )
+    retention_administration_days: int = Field(
+        2_922,
+        ge=1,
+        le=36_525,
+        description="Days that records of operators' acts and changes are kept before they may be retired; live: from "
+        "2922.",
+    )
+    retention_refusals_days: int = Field(
+        1_096,
+        ge=1,
+        le=36_525,
+        description="Days that counts of refusals before authentication are kept before they may be retired; live: "
+        "from 366.",
+    )
+
     @field_validator("database")
     @classmethod
     def _names_a_file(cls, value: Path) -> Path:
@@ -76,10 +103,21 @@ class AuditSettings(Section):
         """The file of the key that roots are signed with."""
         return self.signing_key or self.database.with_name("audit-signing.key")
 
+    def retention(self) -> RetentionPolicy:
+        """How long which records are kept."""
+        return RetentionPolicy(
+            {
+                RecordClass.EXCHANGES: self.retention_exchanges_days,
+                RecordClass.ADMINISTRATION: self.retention_administration_days,
+                RecordClass.REFUSALS: self.retention_refusals_days,
+            }
+        )
+
     def relaxed(self) -> dict[str, bool]:
         """What is relaxed of these, by the name to be told."""
         return {
             "audit.synchronous": self.synchronous != "FULL",
             "audit.keys unset": self.keys is None and self.keys_variable is None,
             "audit.signing_key unset": self.signing_key is None,
+            **{f"audit.{name}": getattr(self, name) < least for name, least in _LIVE_AT_LEAST.items()},
         }

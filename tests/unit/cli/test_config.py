@@ -135,6 +135,9 @@ access = "none"
 [audit]
 database = "audit.db"
 synchronous = "NORMAL"
+retention_exchanges_days = 1
+retention_administration_days = 1
+retention_refusals_days = 1
 [clients]
 policy = "any"
 [security]
