@@ -219,10 +219,14 @@ class RootChain:
 
     Signatures are checked with the key that the root itself names, which must be the one that the root before wants:
     so the first key is taken as found, and :attr:`signers` is for whoever knows one of the keys from elsewhere.
+
+    Of a ``part`` of a trail the first root may be any, and what roots count is not compared: the ones before are not
+    there.
     """
 
-    def __init__(self, trail: str) -> None:
+    def __init__(self, trail: str, *, part: bool = False) -> None:
         self._trail: Final = trail
+        self._part: Final = part
         self._bound: Final[dict[str, int]] = {}
         self._last: RootStatement | None = None
         self._hash = NO_ROOT
@@ -274,6 +278,8 @@ class RootChain:
             raise RootInvalid("it is the root of another trail")
         if statement.number != number:
             raise RootInvalid("it is kept under another number than its own")
+        if last is None and self._part:
+            return
         if number != (1 if last is None else last.number + 1):
             raise RootInvalid("the roots before it are missing")
         if statement.previous != self._hash:
@@ -297,7 +303,7 @@ class RootChain:
             if step <= 0:
                 raise RootInvalid("a lane in it went back")
             grown += step
-        if statement.records != (0 if self._last is None else self._last.records) + grown:
+        if not self._part and statement.records != (0 if self._last is None else self._last.records) + grown:
             raise RootInvalid("its number of records is not that of its lanes")
 
 

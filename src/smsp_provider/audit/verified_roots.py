@@ -16,16 +16,23 @@ class RootsCheck:
     """Goes through roots and lines side by side, as long as they agree; then through what the witness has.
 
     ``witness`` None: there is none to compare with. ``since``: signatures of roots before that day are left to the hash
-    of the roots after them.
+    of the roots after them. Of a ``part`` of a trail the witness has more roots, before and after.
     """
 
     def __init__(
-        self, reader: TrailReader, trail: str, witness: Iterable[SignedRoot] | None, since: date | None
+        self,
+        reader: TrailReader,
+        trail: str,
+        witness: Iterable[SignedRoot] | None,
+        since: date | None,
+        *,
+        part: bool = False,
     ) -> None:
         self._reader: Final = reader
         self._lines: Final = None if witness is None else iter(witness)
         self._since: Final = since
-        self._chain: Final = RootChain(trail)
+        self._part: Final = part
+        self._chain: Final = RootChain(trail, part=part)
         self.findings: Final[list[Finding]] = []
         self.roots = 0
         """Roots of the database that were read."""
@@ -47,6 +54,8 @@ class RootsCheck:
         line = self._next_line()
         for root in self._reader.roots():
             self.roots += 1
+            while self._part and line is not None and line.number < root.number:
+                line = self._next_line()
             if line is not None and line != root:
                 self._compare(root, line)
                 break
@@ -58,6 +67,8 @@ class RootsCheck:
                 line = self._next_line()
             yield statement
         else:
+            if self._part:
+                return
             if line is not None:
                 self._find(line.number, "the witness has it, and the database ends before it")
         while line is not None:
