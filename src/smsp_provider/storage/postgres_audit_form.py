@@ -1,0 +1,125 @@
+"""Making the tables of an audit trail in PostgreSQL, in the name of their owner, and the rights of the provider's role.
+
+The owner is a role of its own: who serves requests must not be able to change what is on record.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from smsp_provider.storage.postgres_audit_schema import FUNCTION_RIGHTS, HEAD, SCHEMA, TABLE_RIGHTS, VERSION_TABLE
+
+__all__ = ["CannotPrepare", "prepare"]
+
+_MIGRATIONS: Final = Path(__file__).with_name("audit_migrations")
+_MIGRATION_LOCK: Final = 0x534D5351
+"""The number under which PostgreSQL knows the lock; the one of the client registry is another."""
+_WAIT_SECONDS: Final = 30
+_LONGEST_REASON: Final = 200
+
+
+class CannotPrepare(Exception):
+    """The database was not prepared, and is as it was; the text is for an operator and holds no password."""
+
+
+def prepare(url: URL, role: str, tell: Callable[[str], None]) -> bool:
+    """Make the audit trail, or bring it to the form of this version, and give ``role`` the rights that it needs.
+
+    ``url`` is that of the owner; ``tell`` gets a sentence for each thing that was found or done. All of it is one
+    transaction. Returns whether anything but the rights had to be done.
+
+    Raises:
+        CannotPrepare: the roles are unfit, the form is of a later version, or the database refused.
+    """
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": _WAIT_SECONDS, "options": f"-c lock_timeout={_WAIT_SECONDS}s"},
+    )
+    try:
+        with engine.begin() as connection:
+            return _prepare(connection, role, tell)
+    except SQLAlchemyError as error:
+        # "from None": what SQLAlchemy says quotes the statement.
+        raise CannotPrepare(_reason(error)) from None
+
+
+def _prepare(connection: Connection, role: str, tell: Callable[[str], None]) -> bool:
+    owner = connection.scalar(text("SELECT current_user"))
+    _check_roles(connection, role)
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    form = _form(connection)
+    changed = form != HEAD
+    if changed:
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        _upgrade(connection)
+        tell(f"{'made the audit trail' if form is None else 'changed the audit trail'}: schema {SCHEMA}, form {HEAD}")
+    else:
+        tell(f"the audit trail is there: schema {SCHEMA}, form {HEAD}")
+    tell(f"it belongs to {owner}")
+    _grant(connection, role)
+    tell(f"{role} may add records, read them, and nothing else but delete contents that are noted as erased")
+    return changed
+
+
+def _check_roles(connection: Connection, role: str) -> None:
+    if connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
+        raise CannotPrepare("connect as the role that is to own the audit trail, not as a superuser")
+    is_super = connection.scalar(text("SELECT rolsuper FROM pg_roles WHERE rolname = :role"), {"role": role})
+    if is_super is None:
+        raise CannotPrepare(f"there is no role {role}: an administrator of the database makes it (CREATE ROLE)")
+    if is_super:
+        raise CannotPrepare(f"{role} is a superuser: the provider needs a role that can change nothing")
+    if connection.scalar(text("SELECT pg_has_role(:role, current_user, 'MEMBER')"), {"role": role}):
+        raise CannotPrepare(
+            f"{role} is the owner of the audit trail, or may act as it: the provider needs another role"
+        )
+
+
+def _form(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.{VERSION_TABLE}"}) is None:
+        return None
+    found = connection.scalar(text(f"SELECT version_num FROM {SCHEMA}.{VERSION_TABLE}"))  # noqa: S608 - both are constants
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Here, since only this needs Alembic: a worker that serves does not load it.
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+    from alembic.util import CommandError  # noqa: PLC0415 - see above
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise CannotPrepare("the audit trail has the form of a later version") from None
+
+
+def _grant(connection: Connection, role: str) -> None:
+    """Exactly the rights of the tables of this version: what was given besides is taken back."""
+    name = connection.dialect.identifier_preparer.quote(role)
+    statements = [
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {name}",
+        f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM {name}",
+        f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name}",
+        *(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{function} TO {name}" for function in FUNCTION_RIGHTS),
+    ]
+    for table, rights, columns in TABLE_RIGHTS:
+        statements.append(f"GRANT {', '.join(rights)} ON {SCHEMA}.{table} TO {name}")
+        if columns:
+            statements.append(f"GRANT UPDATE ({', '.join(columns)}) ON {SCHEMA}.{table} TO {name}")
+    for statement in statements:
+        connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """The name of the error, or the first line of the driver's text, which names host and role but no password."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return (str(error.orig).splitlines() or [type(error.orig).__name__])[0][:_LONGEST_REASON]
+    return type(error).__name__

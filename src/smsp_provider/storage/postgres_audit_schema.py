@@ -1,0 +1,72 @@
+"""The tables of an audit trail in PostgreSQL: their names, who may do what with them, and the statements on them.
+
+They stand in a schema of their own, so that a database may hold more than the trail. How they are made is in
+``audit_migrations``; ``chain`` and ``content`` are partitioned by the day of the lane.
+"""
+
+from typing import Final, NamedTuple
+
+__all__ = [
+    "APPEND",
+    "APPEND_TYPES",
+    "FORBIDDEN",
+    "FUNCTION_RIGHTS",
+    "HEAD",
+    "SCHEMA",
+    "TABLE_RIGHTS",
+    "VERSION_TABLE",
+    "TableRights",
+]
+
+SCHEMA: Final = "smsp_audit"
+HEAD: Final = "audit_0001"
+"""The migration that this version reads and writes."""
+VERSION_TABLE: Final = "form"
+"""Where Alembic notes it, in the schema of the trail: the client registry has a note of its own."""
+
+
+class TableRights(NamedTuple):
+    """What the provider's role may do with a table; ``columns`` are those that it may UPDATE."""
+
+    table: str
+    rights: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+
+TABLE_RIGHTS: Final = (
+    TableRights(VERSION_TABLE, ("SELECT",)),
+    TableRights("trail", ("SELECT",)),
+    TableRights("lane", ("SELECT", "INSERT"), ("key_id", "wrapped_key")),
+    TableRights("lane_end", ("SELECT", "INSERT")),
+    TableRights("chain", ("SELECT", "INSERT")),
+    TableRights("content", ("SELECT", "INSERT", "DELETE")),
+    TableRights("erased", ("SELECT", "INSERT")),
+    TableRights("root", ("SELECT", "INSERT")),
+)
+"""All rights of the provider's role; of ``content`` a trigger lets it delete only what ``erased`` names."""
+FUNCTION_RIGHTS: Final = ("open_day(date)",)
+"""The functions that it may call."""
+
+FORBIDDEN: Final = (
+    *((table, right) for table in ("trail", "lane_end", "chain", "erased", "root") for right in ("UPDATE", "DELETE")),
+    ("lane", "UPDATE"),
+    ("lane", "DELETE"),
+    ("content", "UPDATE"),
+    *((table, "TRUNCATE") for table in ("trail", "lane", "lane_end", "chain", "content", "erased", "root")),
+)
+"""What no role may have that serves in live, however it came by it."""
+
+APPEND: Final = b"""
+WITH writable AS (
+    SELECT WHERE NOT EXISTS (SELECT FROM smsp_audit.lane_end AS e WHERE e.lane = $1)
+    AND ($3 = 1 OR EXISTS (SELECT FROM smsp_audit.chain AS c WHERE c.day = $2 AND c.lane = $1 AND c.n = $3 - 1))
+),
+chained AS (
+    INSERT INTO smsp_audit.chain (lane, day, n, kind, at, exchange, commitment, link)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM writable
+)
+INSERT INTO smsp_audit.content (lane, day, n, sealed) SELECT $1, $2, $3, $9 FROM writable
+"""
+"""One record, chain and content: nothing where the lane was ended, or the record is not its next."""
+APPEND_TYPES: Final = (20, 1082, 20, 25, 20, 25, 17, 17, 17)
+"""The types of its parameters by PostgreSQL's numbers: 20 bigint, 1082 date, 25 text, 17 bytea."""
