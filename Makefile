@@ -19,7 +19,8 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	touch $@
 
 # With EVIDENCE=folder the tests leave their results and requirement ids there, for the requirement table.
-RECORD = $(if $(EVIDENCE),-p requirement_results --junitxml=$(EVIDENCE)/$(1).xml)
+# With KEPT_OUTPUT=folder what servers wrote stays there, to be searched for patients (tests/leaks).
+RECORD = $(if $(EVIDENCE),-p requirement_results --junitxml=$(EVIDENCE)/$(1).xml) $(if $(KEPT_OUTPUT),-p kept_output)
 
 sandbox: $(VENV)/.runtime
 	$(BIN)/smsp sandbox $(if $(ONCE),--once) $(SANDBOX)

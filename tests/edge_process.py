@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from itk_messages import request_for
+from kept_output import keep_fault, keep_file
 from smsp_provider.domain.service import Service
 from tls_fixtures import Identity, TestPKI
 
@@ -162,7 +163,9 @@ class Server:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             assert response.getheader("Cache-Control") == "no-store"
-            return response.status, response.read()
+            answer = response.read()
+            keep_fault(response.status, answer)
+            return response.status, answer
 
     def post(self, service: Service = Service.GET_NHS_NUMBER, path: str = PATH) -> tuple[int, bytes]:
         request = request_for(service)
@@ -184,6 +187,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(20)
+        keep_file("output", self._output)
 
 
 def until(condition: Callable[[], bool], log: Callable[[], str] = str, seconds: float = 20) -> None:

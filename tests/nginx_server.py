@@ -27,6 +27,7 @@ from lxml import etree
 from certificate_zoo import Zoo, make_zoo
 from edge_process import PATH, Server
 from itk_messages import request_for
+from kept_output import keep_file
 from smsp_provider.config.settings import AuditSettings, Environment, Settings, SpineSettings
 from smsp_provider.config.settings import Server as ServerSettings
 from smsp_provider.domain.service import Service
@@ -167,6 +168,8 @@ def running_nginx(directory: Path, settings: Settings, *, change: tuple[str, str
     finally:
         process.terminate()
         process.wait(20)
+        for file in places.logs.iterdir():
+            keep_file("log", file)
 
 
 def _wait_until_it_listens(nginx: Nginx) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from kept_output import keep_file
+
 __all__ = ["RunningSandbox", "environment", "members", "run_smsp", "running_sandbox"]
 
 SRC: Final = Path(__file__).resolve().parents[1] / "src"
@@ -126,3 +128,5 @@ def running_sandbox(state: Path, arguments: Sequence[str] = ANY_PORT) -> Iterato
         process.wait(5)
         if process.stdout is not None:
             process.stdout.close()
+        for log in ("provider.log", "operators.log"):
+            keep_file("log", state / log)

@@ -25,6 +25,7 @@ from bench.processes import free_port
 from e2e.lies import ASKED, SHAPES
 from e2e.world import Answer, CountedSpine, read_answer
 from itk_messages import Request, request_for
+from kept_output import keep_file
 from sandbox_process import COMMAND, environment, run_smsp
 from smsp_provider.domain.identifiers import OID
 from smsp_provider.domain.service import Service
@@ -153,6 +154,7 @@ def running_demo(directory: Path) -> Iterator[Demo]:
             finally:
                 process.terminate()
                 process.wait(30)
+                keep_file("log", log)
 
 
 def checks(demo: Demo) -> Iterator[Check]:

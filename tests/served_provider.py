@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from itk_messages import Fields, Request
+from kept_output import keep, keep_fault, keep_file
 from sandbox_process import COMMAND, environment
 from smsp_provider.domain.service import Service
 from smsp_provider.simulator.http import HTTPRequest
@@ -108,6 +109,7 @@ class ServedProvider:
             mine.request("POST", PATH, request.body(), headers)
             response = mine.getresponse()
             body = response.read()
+            keep_fault(response.status, body)
             return Answer(response.status, dict(response.getheaders()), body, asked, time.monotonic() - asked)
         finally:
             if connection is None:
@@ -121,6 +123,7 @@ class ServedProvider:
             connection.request(method, path)
             response = connection.getresponse()
             body = response.read()
+            keep(path.strip("/"), body)
             return Answer(response.status, dict(response.getheaders()), body, asked, time.monotonic() - asked)
         finally:
             connection.close()
@@ -194,7 +197,10 @@ def served(
             try:
                 provider.wait_until_ready()
                 yield provider, spine
+                if process.poll() is None:
+                    keep("metrics", provider.ops_get("/metrics").body)
             finally:
                 if process.poll() is None:
                     process.terminate()
                     process.wait(60)
+                keep_file("log", log)

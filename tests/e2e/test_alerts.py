@@ -3,10 +3,12 @@
 import json
 import ssl
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kept_output import keep_file
 from scripted_server import Behaviour, Peer, ScriptedServer, answering, http_answer
 from served_provider import ServedProvider, served
 from smsp_provider.simulator.population.book import number
@@ -45,6 +47,12 @@ def _ask(provider: ServedProvider) -> None:
 
 def _lines(file: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def _kept(tmp_path: Path) -> Iterator[None]:
+    yield
+    keep_file("alerts", tmp_path / "alerts")
 
 
 def _alerts(receiver: ScriptedServer, pki: TestPKI, file: Path) -> str:

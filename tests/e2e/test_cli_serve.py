@@ -13,14 +13,14 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
+from kept_output import keep
 from sandbox_process import COMMAND, environment, members, run_smsp, running_sandbox
 
 PERSON = ("--nhs-number", "9990000034", "--dob", "19791103")
 
 
 def records(database: Path) -> list[tuple[str, str | None]]:
-    with closing(sqlite3.connect(database)) as audit:
-        return list(audit.execute("SELECT kind, exchange FROM record ORDER BY seq"))
+    return [(row.kind, row.exchange) for row in chain_rows(database)]
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
@@ -63,10 +63,7 @@ def test_a_killed_worker_is_replaced_and_its_open_request_is_closed_on_the_audit
             assert eventually(lambda: len(records(database)) > before)
             kind, exchange = records(database)[-1]
             assert kind == "intent"
-            with closing(sqlite3.connect(database)) as audit:
-                (worker,) = audit.execute(
-                    "SELECT pid FROM writer JOIN record ON writer.id = record.writer WHERE exchange = ?", (exchange,)
-                ).fetchone()
+            (worker,) = {row.pid for row in chain_rows(database) if row.exchange == exchange}
             assert worker in members(sandbox.process.pid)
             os.kill(worker, signal.SIGKILL)
             assert eventually(lambda: ("closure", exchange) in records(database))
@@ -159,6 +156,7 @@ def test_serve_runs_from_a_file_alone_and_its_log_goes_to_standard_output(tmp_pa
     finally:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=15)
+        keep("log", out + err)
     assert process.returncode == 0
     assert f"smsp: serving on http://{address.group(1)}" in err
     assert "service.accepted_to is empty" in err

@@ -13,6 +13,7 @@ import pytest
 
 from bench.processes import free_port
 from e2e.world import read_answer
+from kept_output import keep_file
 from postgres_server import new_database
 from sandbox_process import COMMAND, environment, run_smsp
 from served_provider import UNATTENDED, request_with
@@ -22,7 +23,7 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.population import load_population
 from smsp_provider.simulator.server import EmbeddedSpine
-from smsp_provider.wiring import build_audit
+from smsp_provider.wiring_audit import build_audit
 
 IN_FORCE_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
@@ -104,6 +105,7 @@ def _host(folder: Path, spine: str, clients: str) -> Iterator[Host]:
     finally:
         process.terminate()
         process.wait(60)
+        keep_file("log", host.log)
 
 
 def _is_served(host: Host) -> bool:

@@ -15,6 +15,7 @@ import urllib3
 from lxml import etree
 
 from broken_servers import SPOILERS, BrokenServer, Reply, Sent, meagre, overdone
+from kept_output import keep_file
 from sandbox_process import COMMAND, RunningSandbox, environment, run_smsp, running_sandbox
 from smsp_provider.cli.addresses import HostPort, free_port_near
 from smsp_provider.conformance.cases import Case, packaged_cases
@@ -127,18 +128,21 @@ def stricter_provider(state: Path, folder: Path) -> Iterator[str]:
     text = re.sub(r'bind = "127.0.0.1:[0-9]+"', f'bind = "127.0.0.1:{ports[1]}"', text)
     text += f'\n[service]\naccepted_to = ["{url}"]\nreplay_policy = "reject"\n\n[clients]\npolicy = "any"\n'
     (folder / "provider.toml").write_text(text)
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--config", str(folder / "provider.toml")],
-        stdout=subprocess.DEVNULL,
-        env=environment(),
-        start_new_session=True,
-    )
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--config", str(folder / "provider.toml")],
+            stdout=output,
+            env=environment(),
+            start_new_session=True,
+        )
     try:
         wait_until_ready(url, process)
         yield url
     finally:
         process.terminate()
         process.wait(20)
+        keep_file("log", log)
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:

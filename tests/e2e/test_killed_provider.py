@@ -18,10 +18,10 @@ import pytest
 from e2e.lies import ASKED, SHAPES
 from e2e.world import CROSS_CHECK, RETRIEVAL, Answer, World, make_world, read_answer
 from itk_messages import Request, request_for
+from kept_output import keep_file
 from smsp_provider.audit.events import Closure, Ending, Intent, Record
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.simulator.faults import Fault, FaultKind
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
 
 ROOT = Path(__file__).resolve().parents[2]
 DETAILS = SHAPES[2]
@@ -61,7 +61,7 @@ def _provider(config: Path, errors: Path) -> Iterator["subprocess.Popen[bytes]"]
         process = subprocess.Popen(
             [sys.executable, "-m", "smsp_provider.cli", "serve", "--config", str(config)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=told,
             stderr=told,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )
@@ -71,6 +71,7 @@ def _provider(config: Path, errors: Path) -> Iterator["subprocess.Popen[bytes]"]
         if process.poll() is None:
             _kill(process.pid)
         process.wait(20)
+        keep_file("log", errors)
 
 
 def _descendants(pid: int) -> list[int]:
@@ -161,5 +162,4 @@ def test_the_next_start_closes_what_a_killed_provider_left_open(world: World, tm
 
 
 def _records(folder: Path) -> list[Record]:
-    trail = SqliteAuditTrail(folder / "audit" / "audit.db", SystemClock())
-    return [entry.record for entry in trail.read()]
+    return happened(make_trail(folder / "audit" / "audit.db").read())

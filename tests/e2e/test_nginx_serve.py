@@ -21,6 +21,7 @@ import pytest
 from certificate_zoo import make_zoo, replace
 from edge_process import PATH, until
 from itk_messages import request_for
+from kept_output import keep_file
 from nginx_server import NEWEST, free_port, nginx_binary, nginx_context
 from sandbox_process import COMMAND, environment, members, run_smsp
 from smsp_provider.domain.service import Service
@@ -106,6 +107,8 @@ username = "ignore"
         front.terminate()
         provider.send_signal(signal.SIGTERM)
         front.wait(20)
+        for file in tmp_path.glob("*.log"):
+            keep_file("log", file)
         assert provider.wait(30) == 0
     assert not (tmp_path / "provider.sock").exists()
     events = [json.loads(line) for line in (tmp_path / "provider.log").read_text().splitlines() if line[:1] == "{"]

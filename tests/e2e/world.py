@@ -25,6 +25,7 @@ from typing import Any, Final
 from lxml import etree
 
 from itk_messages import Fields, Request, request_for
+from kept_output import keep, keep_fault
 from smsp_provider.audit.events import Closure, Ending, Intent
 from smsp_provider.audit.trail import Entry
 from smsp_provider.config.settings import (
@@ -241,6 +242,9 @@ class ProviderUnderTest:
     _seen: int = 0
     _read: list[Entry] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._tail = TrailTail(self.provider.audit, self.settings.audit.database)
+
     def ask(self, service: Service, fields: Fields | None = None, **changes: Any) -> Answer:
         """Ask as a well-behaved client would; ``changes`` are fields of the request (``message_id=...``)."""
         return self.send(replace(request_for(service, fields, now=datetime.now(UTC)), **changes))
@@ -261,6 +265,7 @@ class ProviderUnderTest:
             reply = pipeline.refuse(exchange, error)
         else:
             reply = pipeline.answer(received)
+        keep_fault(reply.status, reply.body)
         answer = read_answer(reply.status, reply.body, time.monotonic() - began)
         assert (answer.said == "fault 2100") == ("Retry-After" in dict(reply.headers))
         return answer
@@ -278,7 +283,7 @@ class ProviderUnderTest:
 
     def entries(self) -> list[Entry]:
         """The whole audit trail."""
-        self._read.extend(self.provider.audit.read(after=self._read[-1].seq if self._read else 0))
+        self._read.extend(self._tail.read())
         return list(self._read)
 
     def ending_of(self, answer: Answer) -> Ending:
@@ -304,6 +309,7 @@ class ProviderUnderTest:
         """End its part in the audit trail and its connections."""
         self.provider.pipeline._connector.close_idle()
         self.provider.audit.close_session()
+        keep("log", self.log)
 
 
 @dataclass

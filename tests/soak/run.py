@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
+from kept_output import keep
 from smsp_provider.audit.events import Closure, Ending, EndingKind, Intent
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import Synchronous
 from soak.driver import DEADLINE_SECONDS, IN_A_LOG
 
 __all__ = ["Report", "soak_in_process", "soak_served"]
@@ -141,6 +140,7 @@ def soak_served(answers: int, seconds: float, *, kill_every: float = 4.0) -> Rep
 
             report = _drive(answers, seconds, 1, arguments, kill_every, lambda: _kill_a_worker(master))
         log = (state / "log").read_bytes()
+        keep("log", log)
         report.problems.extend(f"the log holds {found.decode()}" for found in IN_A_LOG.findall(log))
         report.gate.update(rule.decode() for rule in _gate_rules(log))
         _check_audit(state / "audit" / "audit.db", report)
@@ -194,7 +194,7 @@ def _drive(
 
 def _check_audit(database: Path, report: Report) -> None:
     """After the last start, every intent has an ending or is closed as unknown, and was opened before it."""
-    trail = SqliteAuditTrail(database, SystemClock(), synchronous=Synchronous.NORMAL)
+    trail = make_trail(database)
     trail.recover()
     opened: set[str] = set()
     ended: set[str] = set()
