@@ -4,14 +4,14 @@ The tables know which lanes there are and which ended, and which contents were e
 open records for it. Nobody may change them by hand either.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from smsp_provider.audit.chain import Lane, TrailReader, microseconds
 from smsp_provider.audit.lane_events import LanePlace
 from smsp_provider.audit.verified_lane import Finding, LaneFacts, uncovered
 
-__all__ = ["BookedErasure", "BookedLane", "TrailBooks", "check_books", "check_contents", "check_lanes"]
+__all__ = ["BookedErasure", "BookedLane", "BooksBefore", "TrailBooks", "check_books", "check_contents", "check_lanes"]
 
 
 class BookedLane(NamedTuple):
@@ -55,6 +55,14 @@ class TrailBooks(Protocol):
         ...
 
 
+class BooksBefore:
+    """What the tables said when a verification began."""
+
+    def __init__(self, books: TrailBooks) -> None:
+        self.lanes: Final = tuple(books.lanes())
+        self.erasures: Final = tuple(books.erasures())
+
+
 def check_lanes(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts) -> Iterator[Finding]:
     """What openings and ends say of other lanes: that they are there, with that record, and end with it or not."""
     for token, opening in facts.openings.items():
@@ -85,8 +93,11 @@ def _check_place(reader: TrailReader, lanes: Mapping[str, Lane], place: LanePlac
         yield Finding(f"{who} names another one in its place, or is not as it was written", place.lane, place.n)
 
 
-def check_contents(facts: LaneFacts) -> Iterator[Finding]:
-    """That every content that is missing was erased, as a tombstone in the chain says."""
+def check_contents(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts) -> Iterator[Finding]:
+    """That every content that is missing was erased, as a tombstone in the chain says; the first one of each stretch.
+
+    What is there by now was written while the trail was read.
+    """
     erased: dict[str, list[tuple[int, int]]] = {}
     for ranges in facts.erasures.values():
         for lane, first, last in ranges:
@@ -94,20 +105,23 @@ def check_contents(facts: LaneFacts) -> Iterator[Finding]:
     for found in erased.values():
         found.sort()
     for missing in facts.missing:
-        n = uncovered(missing, erased)
+        gone = (n for n in uncovered(missing, erased) if reader.content(lanes[missing.lane], n) is None)
+        n = next(gone, None)
         if n is not None:
             yield Finding("its content is missing, and no erasure names it", missing.lane, n)
 
 
 def check_books(
-    books: TrailBooks, lanes: Iterable[Lane], facts: LaneFacts, closed: Callable[[str], bool]
+    books: TrailBooks, before: BooksBefore, lanes: Iterable[Lane], facts: LaneFacts, closed_at: Mapping[str, int]
 ) -> Iterator[Finding]:
     """That the tables say of lanes and erasures what the records say.
 
-    ``closed`` tells whether a lane (by token) ends with its closing.
+    ``before`` is what the tables said before the records were read: the trail may be written meanwhile. ``closed_at``
+    has the moments of closings by the lane's token.
     """
     by_id: Final = {lane.id: lane for lane in lanes}
-    ended = {said.last.lane for _, _, said in facts.ends}
+    ended_at = {said.last.lane: microseconds(said.at) for _, _, said in facts.ends} | dict(closed_at)
+    marked_before = {booked.lane for booked in before.lanes if booked.ended_at is not None}
     for booked in books.lanes():
         lane = by_id.get(booked.lane)
         opening = None if lane is None else facts.openings.get(lane.token)
@@ -115,11 +129,14 @@ def check_books(
             continue
         if (booked.pid, booked.at) != (opening.pid, microseconds(opening.at)):
             yield Finding("the lane has another process or moment than its opening says", lane.token)
-        is_ended = closed(lane.token) or lane.token in ended
-        if (booked.ended_at is not None) != is_ended:
-            what = "the lane is not marked as ended, and is" if is_ended else "the lane is marked as ended, and is not"
-            yield Finding(what, lane.token)
-    for erasure in books.erasures():
+        at = ended_at.get(lane.token)
+        if at is None and booked.lane in marked_before:
+            yield Finding("the lane is marked as ended, and no record says so", lane.token)
+        elif at is not None and booked.ended_at is None:
+            yield Finding("the lane is not marked as ended, and a record says so", lane.token)
+        elif at is not None and booked.ended_at != at:
+            yield Finding("the lane is marked as ended at another moment than a record says", lane.token)
+    for erasure in before.erasures:
         yield from _check_erasure(erasure, by_id, facts)
     for stray in books.strays():
         yield Finding(stray)

@@ -11,14 +11,14 @@ Source: SMSP-AUDIT-001, 009; anchors.md decision 3.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
 from smsp_provider.audit.chain import Lane, SignedRoot, TrailReader, Unsealer, microseconds
 from smsp_provider.audit.roots import BoundLane
-from smsp_provider.audit.trail_books import TrailBooks, check_books, check_contents, check_lanes
+from smsp_provider.audit.trail_books import BooksBefore, TrailBooks, check_books, check_contents, check_lanes
 from smsp_provider.audit.verified_lane import Finding, LaneCheck, LaneFacts
 from smsp_provider.audit.verified_roots import RootsCheck
 
@@ -98,7 +98,8 @@ class _Verification:
         self._since: Final = since
         self._progress: Final = progress
         self._trail: Final = reader.trail_id()
-        self._all: Final = {lane.token: lane for lane in reader.lanes()}
+        self._before: Final = None if means.books is None else BooksBefore(means.books)
+        self._all = {lane.token: lane for lane in reader.lanes()}
         self._facts: Final = LaneFacts()
         self._checks: Final[dict[str, LaneCheck]] = {}
         self._reading: Final[OrderedDict[str, LaneCheck]] = OrderedDict()
@@ -111,15 +112,23 @@ class _Verification:
         for statement in self._roots.statements():
             for bound in statement.lanes:
                 self._bind(bound, statement.number)
+        self._finish()
+        self._check_unbound()
+        # What was erased meanwhile has its tombstone in what was written meanwhile.
+        lanes = self._finish()
+        self._check_hanging_together(lanes)
+        self._check_signers()
+        return self._report(lanes)
+
+    def _finish(self) -> list[Lane]:
+        """Follow all lanes to their end; returns which they are."""
+        self._all = {lane.token: lane for lane in self._reader.lanes()}
         lanes = [lane for lane in self._all.values() if self._is_wanted(lane)]
         for lane in lanes:
             self._add(self._check_of(lane).finish())
             self._reading.pop(lane.token, None)
             self._tell()
-        self._check_unbound()
-        self._check_hanging_together(lanes)
-        self._check_signers()
-        return self._report(lanes)
+        return lanes
 
     def _is_wanted(self, lane: Lane) -> bool:
         return self._since is None or lane.day >= self._since
@@ -130,6 +139,10 @@ class _Verification:
 
     def _bind(self, bound: BoundLane, root: int) -> None:
         lane = self._all.get(bound.token)
+        if lane is None and bound.token not in self._gone:
+            # It may have begun after the lanes were read.
+            self._all = {lane.token: lane for lane in self._reader.lanes()}
+            lane = self._all.get(bound.token)
         if lane is None:
             if bound.token not in self._gone:
                 self._gone.add(bound.token)
@@ -165,7 +178,7 @@ class _Verification:
                 what = "no root binds it, although it is not new: no keeper ran, or roots were removed"
                 self._findings.append(Finding(what, token, check.bound + 1))
 
-    def _check_hanging_together(self, lanes: Iterable[Lane]) -> None:
+    def _check_hanging_together(self, lanes: Sequence[Lane]) -> None:
         """What is said of lanes elsewhere; about a lane that has a finding already, nothing more is said."""
         books, facts, opened = self._means.books, self._facts, self._means.unsealer is not None
         found: list[Finding] = []
@@ -175,9 +188,10 @@ class _Verification:
         if opened:
             found += check_lanes(self._reader, self._all, facts)
         if opened and self._since is None:
-            found += check_contents(facts)
-        if opened and self._since is None and books is not None:
-            found += check_books(books, lanes, facts, lambda token: self._checks[token].walk.closed)
+            found += check_contents(self._reader, self._all, facts)
+        if opened and self._since is None and books is not None and self._before is not None:
+            closed_at = {token: check.last_at for token, check in self._checks.items() if check.walk.closed}
+            found += check_books(books, self._before, lanes, facts, closed_at)
         elif books is not None:
             found += map(Finding, books.strays())
         told = {finding.lane for finding in self._findings if finding.lane is not None}

@@ -63,6 +63,7 @@ class LaneFacts:
 class LaneCheck:
     """Follows a lane as far as it is asked to, and stops for good at the first record that is not as it was written.
 
+    The trail may be written meanwhile: what was not there at first is looked for again before it counts as missing.
     Without ``unsealer`` contents are counted, and not opened.
     """
 
@@ -87,7 +88,7 @@ class LaneCheck:
 
     def pause(self) -> None:
         """Give back what the database holds open for it; the next call goes on where it was."""
-        self._chain = self._contents = None
+        self._chain = self._contents = self._content = None
 
     def bind(self, n: int, link: bytes, root: int) -> Finding | None:
         """Follow the lane to the record that a root binds; the finding, if that is not there or another one."""
@@ -107,14 +108,14 @@ class LaneCheck:
         return found
 
     def finish(self) -> Finding | None:
-        """Follow the lane to its end, beyond what roots bind."""
+        """Follow the lane to its end, beyond what roots bind; called again, go on from there."""
         if self.finding is not None:
             return None
         found = self._follow(None)
         if found is None and self.walk.n == 0:
             found = self._at(1, "its lane has no records")
-        if found is None and self._content is not None:
-            found = self._at(self._content.n, "there is a content without a record")
+        if found is None:
+            found = self._find_content_alone()
         self.pause()
         self.finding = found
         return found
@@ -122,15 +123,24 @@ class LaneCheck:
     def _at(self, n: int, what: str, since: int | None = None) -> Finding:
         return Finding(what, self.lane.token, n, since if since is not None and since < n else None)
 
+    def _find_content_alone(self) -> Finding | None:
+        content = next(iter(self._reader.contents(self.lane, after=self.walk.n)), None)
+        if content is None or self._reader.record(self.lane, content.n) is not None:
+            return None
+        return self._at(content.n, "there is a content without a record")
+
     def _follow(self, to: int | None) -> Finding | None:
-        if self._chain is None:
-            self._chain = iter(self._reader.chain(self.lane, after=self.walk.n))
-            self._contents = iter(self._reader.contents(self.lane, after=self.walk.n))
-            self._content = next(self._contents, None)
+        is_new = self._chain is None
         while to is None or self.walk.n < to:
+            if self._chain is None:
+                self._chain = iter(self._reader.chain(self.lane, after=self.walk.n))
             record = next(self._chain, None)
             if record is None:
-                return None
+                if is_new:
+                    return None
+                self.pause()
+                is_new = True
+                continue
             try:
                 self.walk.step(record)
             except ChainBroken as broken:
@@ -144,13 +154,17 @@ class LaneCheck:
         return None
 
     def _check_content(self, record: ChainedRecord) -> Finding | None:
+        if self._contents is None:
+            # After the record was read, so that the contents are not older than the chain.
+            self._contents = iter(self._reader.contents(self.lane, after=record.n - 1))
+            self._content = next(self._contents, None)
         content = self._content
         if content is None or content.n > record.n:
             self._facts.note_missing(self.lane.token, record.n)
             return None
         if content.n < record.n or content.lane != self.lane.id:
             return self._at(content.n, "there is a content without a record")
-        self._content = None if self._contents is None else next(self._contents, None)
+        self._content = next(self._contents, None)
         self._facts.contents += 1
         return None if self._unsealer is None else self._compare(record, content, self._unsealer)
 
@@ -182,12 +196,10 @@ class LaneCheck:
                 self._facts.erasures[token, record.n] = said.records
 
 
-def uncovered(missing: RecordRange, erased: Mapping[str, list[tuple[int, int]]]) -> int | None:
-    """The first record of a range that no erasure names; ``erased`` has ranges by lane, ordered and disjoint."""
+def uncovered(missing: RecordRange, erased: Mapping[str, list[tuple[int, int]]]) -> Iterator[int]:
+    """The records of a range that no erasure names; ``erased`` has ranges by lane, ordered by their first record."""
     n = missing.first
     for first, last in erased.get(missing.lane, ()):
-        if first <= n <= last:
-            n = last + 1
-        if n > missing.last:
-            return None
-    return n
+        yield from range(n, min(first, missing.last + 1))
+        n = max(n, last + 1)
+    yield from range(n, missing.last + 1)

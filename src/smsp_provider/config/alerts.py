@@ -3,14 +3,13 @@
 Source: IFC-ALT-01 (throughput, sizes, errors, backlog), IFC-TIM-01 (250 ms).
 """
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from smsp_provider.config.section import Seconds, Section, has_control_character, http_url
+from smsp_provider.config.section import Seconds, Section, has_control_character, https_url
 
 __all__ = ["AlertSettings"]
 
@@ -56,9 +55,7 @@ class AlertSettings(Section):
     @field_validator("webhook")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        if value and http_url(value).scheme == "http" and not _is_loopback(urlsplit(value).hostname or ""):
-            raise ValueError("plain HTTP is for loopback addresses only: use https")
-        return value
+        return https_url(value)
 
     @field_validator("file")
     @classmethod
@@ -78,10 +75,3 @@ class AlertSettings(Section):
     def relaxed(self) -> dict[str, bool]:
         """What is relaxed of these, by the name to be told."""
         return {"alerts.webhook (http)": urlsplit(self.webhook).scheme == "http"}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, field_validator
 
 from smsp_provider.audit.retention import RecordClass, RetentionPolicy
-from smsp_provider.config.section import Section, has_control_character
+from smsp_provider.config.section import Section, has_control_character, https_url
 
 __all__ = ["AuditSettings"]
 
@@ -71,12 +71,36 @@ class AuditSettings(Section):
         "from 366.",
     )
 
+    fold_seconds: float = Field(
+        1, gt=0, le=60, description="How often what was written is bound into a signed root, where anything was."
+    )
+    witness_file: Path | None = Field(
+        None,
+        description="File that roots are appended to, best on a volume that is another machine's: it finds out who "
+        "rewrites the trail and signs it again.",
+    )
+    witness_url: str = Field(
+        "", description="https URL of a service that is POSTed each root, and that tells its last one on GET."
+    )
+    witness_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign for that service; unset: those that the machine trusts.",
+    )
+    witness_token: Path | None = Field(
+        None, description="File with a token for that service, sent as `Authorization: Bearer`."
+    )
+
     @field_validator("database")
     @classmethod
     def _names_a_file(cls, value: Path) -> Path:
         if value.name in ("", "..") or has_control_character(str(value)):
             raise ValueError("not the name of a file")
         return value
+
+    @field_validator("witness_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        return https_url(value)
 
     @field_validator("store")
     @classmethod

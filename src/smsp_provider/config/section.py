@@ -1,12 +1,13 @@
 """What all sections of the settings have in common: no unknown names, no value in an error, texts that can be used."""
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Seconds", "Section", "has_control_character", "http_url", "split_bind"]
+__all__ = ["Seconds", "Section", "has_control_character", "http_url", "https_url", "split_bind"]
 
 
 class Section(BaseModel):
@@ -44,6 +45,24 @@ def http_url(value: str) -> SplitResult:
     if port == 0 or (":" not in host and _HOST_NAME.fullmatch(host) is None):
         raise ValueError("not an http(s) URL: its host or its port is none")
     return parts
+
+
+def https_url(value: str) -> str:
+    """An https URL, or an http one of this machine, as it is; an empty text too.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value and (parts := http_url(value)).scheme == "http" and not _is_this_machine(parts.hostname or ""):
+        raise ValueError("plain HTTP is for loopback addresses only: use https")
+    return value
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def has_control_character(text: str) -> bool:

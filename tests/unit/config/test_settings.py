@@ -274,12 +274,15 @@ def test_settings_cannot_be_changed_after_the_start(tmp_path: Path) -> None:
 
 
 def test_relaxations_that_live_allows_are_warned_of(tmp_path: Path) -> None:
-    quiet = changed(LIVE, "[audit]", '[service]\naccepted_to = ["https://provider.example/"]\n[audit]')
+    witness = '[audit]\nwitness_file = "/mnt/witness/roots.jsonl"'
+    quiet = changed(LIVE, "[audit]", f'[service]\naccepted_to = ["https://provider.example/"]\n{witness}')
     assert load(tmp_path, quiet).warnings() == ()
-    (warning,) = load(tmp_path, LIVE).warnings()
+    (warning,) = load(tmp_path, changed(LIVE, "[audit]", witness)).warnings()
     assert "service.accepted_to" in warning
     (warning,) = load(tmp_path, quiet.replace("[service]", "[service]\nconfirm_trace = false")).warnings()
     assert "service.confirm_trace" in warning
+    (warning,) = load(tmp_path, changed(quiet, witness, "[audit]")).warnings()
+    assert "audit has no witness" in warning
 
 
 @pytest.mark.rule("WS-ADR-01", "WS-SEC-05")
