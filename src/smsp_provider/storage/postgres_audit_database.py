@@ -9,6 +9,7 @@ Source: SMSP-AUDIT-001, 009; safety.md section 5; PostgreSQL documentation, 13.3
 """
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from smsp_provider.storage.postgres_audit_reader import PostgresTrailReader, tel
 from smsp_provider.storage.postgres_audit_safety import check_form, check_safe, prepare_session
 from smsp_provider.storage.postgres_session import BoundedConnection, connect
 
-__all__ = ["PostgresAuditDatabase"]
+__all__ = ["PostgresAuditDatabase", "keep_to"]
 
 _CHANGED: Final = "the chain was changed under its writer"
 _ENDED: Final = "the lane was ended by a recovery"
@@ -48,16 +49,19 @@ class PostgresAuditDatabase(PostgresTrailReader):
         super().__init__(url, wait_s=wait_s)
         self._durable = durable
         self._live = live
-        self._mark: str | None = None
+        self._mark = _kept_to.get(url)
         self._begin()
 
     def _begin(self) -> None:
         """The state of one process: nothing is open yet."""
+        self._process = os.getpid()
         self._guard = threading.RLock()
         self._writer: BoundedConnection | None = None
         self._session: tuple[int, datetime] | None = None
         """Which session of the server the writer has, or had: it is ended before another one writes."""
         self._locks: dict[str, AdvisoryLock] = {}
+        self._lost: set[str] = set()
+        """The names of locks that somebody else took while this process was cut off: their writer is taken for dead."""
         self._heads: dict[int, Head] = {}
         """Where the lanes end that this process writes, as far as that is certain."""
         self._seen: set[int] = set()
@@ -75,6 +79,7 @@ class PostgresAuditDatabase(PostgresTrailReader):
             self._drop()
             self._session = None
             self._locks.clear()
+            self._lost.clear()
         with self._reading:
             self._close_reader()
 
@@ -110,6 +115,7 @@ class PostgresAuditDatabase(PostgresTrailReader):
         with self._writing() as connection:
             if name in self._locks or not _try_lock(connection, name):
                 return None
+            self._lost.discard(name)
             lock = self._locks[name] = AdvisoryLock(self, name)
             return lock
 
@@ -158,7 +164,7 @@ class PostgresAuditDatabase(PostgresTrailReader):
     def settled_head(self, lane: Lane) -> Head | None:
         """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.settled_head`."""
         with self._writing() as connection:
-            head = self._head(connection, lane)
+            head = self._head_of_mine(connection, lane)
             if head is not None:
                 self._heads[lane.id] = head
                 self._seen.add(lane.id)
@@ -205,16 +211,17 @@ class PostgresAuditDatabase(PostgresTrailReader):
                 with self._writing():
                     return self._locks.get(lock.name) is lock
             except AuditUnavailable:
-                self._locks.pop(lock.name, None)
+                if self._locks.pop(lock.name, None) is not None:
+                    self._lost.add(lock.name)
                 return False
 
     def let_go(self, lock: "AdvisoryLock") -> None:
-        """Give a lock back, where it is held."""
+        """Give a lock back, where it is held; not that of a parent, in a forked child."""
         with self._guard:
             if self._locks.get(lock.name) is not lock:
                 return
             del self._locks[lock.name]
-            if self._writer is not None:
+            if self._writer is not None and os.getpid() == self._process:
                 # (Where that fails the connection is lost, and the lock with it.)
                 with suppress(psycopg.Error):
                     self._writer.execute("SELECT pg_advisory_unlock(%s)", (_key(lock.name),))
@@ -282,15 +289,23 @@ class PostgresAuditDatabase(PostgresTrailReader):
         for name in list(self._locks):
             if not _try_lock(connection, name):
                 del self._locks[name]
+                self._lost.add(name)
 
     def _expect_at(self, connection: BoundedConnection, lane: Lane, n: int) -> None:
         """On a connection that has not seen this lane yet: it must end where this process left it."""
-        head = self._head(connection, lane)
+        head = self._head_of_mine(connection, lane)
         known = self._heads.get(lane.id)
         if (known is not None and head != known) or head is None or head.n != n - 1:
             raise AuditUnavailable(_CHANGED)
 
-    def _head(self, connection: BoundedConnection, lane: Lane) -> Head | None:
+    def _head_of_mine(self, connection: BoundedConnection, lane: Lane) -> Head | None:
+        """Where a lane ends that this process writes.
+
+        Raises:
+            LaneClosed: a recovery ended it, or is about to.
+        """
+        if lane.writer in self._lost:
+            raise LaneClosed(_ENDED)
         row = connection.execute(
             "SELECT n, link, EXISTS (SELECT FROM smsp_audit.lane_end AS e WHERE e.lane = c.lane)"
             " FROM smsp_audit.chain AS c WHERE c.day = %s AND c.lane = %s ORDER BY n DESC LIMIT 1",
@@ -323,7 +338,7 @@ class PostgresAuditDatabase(PostgresTrailReader):
             LaneClosed: it was ended.
             AuditUnavailable: the record is not the next of the lane.
         """
-        self._head(connection, lane)
+        self._head_of_mine(connection, lane)
         raise AuditUnavailable(_CHANGED)
 
     def _know(self, lane: Lane, row: Row) -> None:
@@ -356,6 +371,17 @@ class AdvisoryLock:
     def discard(self) -> None:
         """See :meth:`smsp_provider.storage.audit_database.HeldLock.discard`; it leaves no traces in any case."""
         self._database.let_go(self)
+
+
+_kept_to: dict[str, str] = {}
+
+
+def keep_to(url: str, mark: str) -> None:
+    """From here on this process and its children write at ``url`` to the trail of that mark and to no other.
+
+    It is a fact about the process and so outlives forks, and any trail that is made later is bound by it.
+    """
+    _kept_to[url] = mark
 
 
 def _key(name: str) -> int:

@@ -106,6 +106,22 @@ class PostgresTrailReader:
         rows = self._fetch("SELECT number, statement, signature FROM smsp_audit.root ORDER BY number DESC LIMIT 1")
         return SignedRoot(*rows[0]) if rows else None
 
+    def head(self, lane: Lane) -> Head | None:
+        """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.head`."""
+        rows = self._fetch(
+            "SELECT lane, n, link FROM smsp_audit.chain WHERE day = %s AND lane = %s ORDER BY n DESC LIMIT 1",
+            lane.day,
+            lane.id,
+        )
+        return Head(*rows[0]) if rows else None
+
+    def last_lane(self) -> Lane | None:
+        """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.last_lane`."""
+        rows = self._fetch(
+            "SELECT id, token, day, writer, key_id, wrapped_key FROM smsp_audit.lane ORDER BY id DESC LIMIT 1"
+        )
+        return Lane(*rows[0]) if rows else None
+
     def heads(self, *, since: date | None = None) -> Sequence[Head]:
         """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.heads`."""
         rows = self._fetch(

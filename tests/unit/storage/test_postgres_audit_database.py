@@ -3,6 +3,8 @@
 import os
 import secrets
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -286,6 +288,23 @@ def _cut_all(url: str) -> None:
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_writer_whose_lock_was_taken_by_a_recovery_writes_no_more(
+    database: PostgresAuditDatabase, another: PostgresAuditDatabase, fresh: str
+) -> None:
+    lane, lock = begin(database), database.take("W1")
+    assert lock is not None
+    _cut_all(fresh)
+    assert another.take("W1") is not None
+    for _ in range(2):
+        with pytest.raises(LaneClosed):
+            database.append(lane, [row_of(2)])
+        with pytest.raises(LaneClosed):
+            database.settled_head(lane)
+    assert not lock.is_held()
+    assert database.take("W1") is None
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
 def test_a_connection_that_was_cut_is_made_anew_and_the_chain_goes_on(
     database: PostgresAuditDatabase, fresh: str
 ) -> None:
@@ -397,8 +416,8 @@ def test_a_forked_child_leaves_the_connection_and_the_locks_to_its_parent(
     database.before_fork()
     child = os.fork()
     if child == 0:
-        database.after_fork_in_child()
         lock.release()
+        database.after_fork_in_child()
         held = database.take("W1")
         begin(database, "W2")
         os._exit(0 if held is None and not lock.is_held() else 1)
@@ -450,6 +469,23 @@ def test_another_trail_in_the_same_place_is_not_written_to(database: PostgresAud
         database.append(lane, [row_of(2)])
     with pytest.raises(StorageUnsafe, match="another audit trail"):
         database.open()
+
+
+def test_a_process_told_which_trail_it_is_writes_to_no_other(fresh: str) -> None:
+    program = f"""
+from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase, keep_to
+from smsp_provider.storage.audit_database import StorageUnsafe
+keep_to({fresh!r}, "another")
+try:
+    PostgresAuditDatabase({fresh!r}).open()
+except StorageUnsafe as error:
+    print(error)
+"""
+    source = Path(__file__).parents[3] / "src"
+    told = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(source)}, capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "the database holds another audit trail than before\n"
 
 
 def test_a_database_without_a_trail_is_refused() -> None:
