@@ -64,19 +64,22 @@ Archive of the audit trail of a Spine Mini Service Provider, form {FORM}.
 All other files are lines of JSON, one object a line. Digests are in hexadecimal digits, other bytes in base64 (RFC
 4648). Days and moments are UTC; "at" is in microseconds since 1970-01-01.
 
-{LANES}      The lanes: what one process wrote on one day. token: its name. key_id, wrapped_key: its key, see below.
-                 ended: whether nothing can follow in it.
+{LANES}      The lanes: what one process wrote on one day. id: its number in the database. token: its name.
+                 writer: the process's name. pid, at: its number there, and when the lane began. key_id, wrapped_key:
+                 its key, see below. ended_at: when it ended; without one something may follow that is not in here.
 {RECORDS}DAY.jsonl  The records of the lanes of that day. lane (token), n (from 1 without gaps), kind, at, exchange,
                  commitment, link, and sealed, the content. What is "|" below is that character; numbers are decimal;
                  a missing exchange is empty; parts side by side follow each other without anything between them:
                    link of record 0 = SHA-256("smsp-lane|" trail "|" lane "|" DAY)
                    link of record n = SHA-256(link of n-1, commitment, n "|" at "|" kind "|" exchange)
-                   sealed = nonce (12 bytes), AES-256-GCM of salt (16 bytes) and content, with the key of the lane
+                   sealed = nonce (12 bytes), AES-256-GCM with the key of the lane; authenticated besides: lane "|" n
+                   what is sealed = salt (16 bytes), content
                    content = JSON in ASCII; commitment = SHA-256(salt, content)
-                 The key of a lane is wrapped with a key of the provider's key ring, which is not in here: who keeps the
-                 archive keeps that ring as well, elsewhere.
+                   wrapped_key = nonce (12 bytes), AES-256-GCM with the key key_id of the provider's key ring;
+                   authenticated besides: the lane's token
+                 The key ring is not in here: who keeps the archive keeps that ring as well, elsewhere.
                  Where the content was erased lawfully before this archive was made, erased stands in place of sealed:
-                 lane and n of the record, of the kind "erasure", that says by whom and why.
+                 lane (id) and n of the record, of the kind "erasure", that says by whom and why.
 {ROOTS}      The signed roots that bind the lanes, as a witness keeps them: number, statement (JSON, as a string),
                  signature (128 hexadecimal digits; Ed25519 over the bytes of the statement). Each names the heads
                  (lane, n, link) of the lanes that went on, and the SHA-256 of the statement before it.
@@ -90,10 +93,15 @@ class ArchiveInvalid(Exception):
 
 
 class ArchivedLane(NamedTuple):
-    """A lane, and whether nothing can follow in it."""
+    """A lane, the process that wrote it, and the moments of its beginning and its end (microseconds since 1970).
+
+    ``ended_at`` is None for a lane that may go on: what follows is not in this archive.
+    """
 
     lane: Lane
-    ended: bool
+    pid: int
+    at: int
+    ended_at: int | None
 
 
 class ArchivedRecord(NamedTuple):
@@ -101,8 +109,8 @@ class ArchivedRecord(NamedTuple):
 
     record: ChainedRecord
     sealed: bytes | None
-    tombstone: tuple[str, int] | None = None
-    """Token of the lane, and n."""
+    tombstone: tuple[int, int] | None = None
+    """Id of the lane, and n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +192,20 @@ def lane_line(archived: ArchivedLane) -> str:
     """A lane as a line of :data:`LANES`."""
     lane = archived.lane
     return _line(
+        id=lane.id,
         token=lane.token,
         day=lane.day.isoformat(),
         writer=lane.writer,
         key_id=lane.key_id,
         wrapped_key=_base64(lane.wrapped_key),
-        ended=archived.ended,
+        pid=archived.pid,
+        at=archived.at,
+        ended_at=archived.ended_at,
     )
 
 
-def read_lane(line: bytes, number: int) -> ArchivedLane:
-    """The lane of a line; ``number`` is the id it gets here.
+def read_lane(line: bytes) -> ArchivedLane:
+    """The lane of a line.
 
     Raises:
         ArchiveInvalid: the line is none.
@@ -202,16 +213,19 @@ def read_lane(line: bytes, number: int) -> ArchivedLane:
     fields = _object(line, LANES)
     try:
         lane = Lane(
-            number,
+            _number(fields["id"]),
             _text(fields["token"]),
             date.fromisoformat(_text(fields["day"])),
             _text(fields["writer"]),
             _text(fields["key_id"]),
             _bytes(fields["wrapped_key"]),
         )
-        return ArchivedLane(lane, fields["ended"] is True)
+        ended_at = fields["ended_at"]
+        return ArchivedLane(
+            lane, _number(fields["pid"]), _number(fields["at"]), None if ended_at is None else _number(ended_at)
+        )
     except (KeyError, TypeError, ValueError):
-        raise ArchiveInvalid(f"{LANES}: line {number} is not a lane") from None
+        raise ArchiveInvalid(f"{LANES}: a line that is no lane") from None
 
 
 def record_line(lane: Lane, archived: ArchivedRecord) -> str:
@@ -249,8 +263,8 @@ def read_record(line: bytes, lanes: Mapping[str, Lane]) -> ArchivedRecord:
         )
         if sealed is not None:
             return ArchivedRecord(record, _bytes(sealed))
-        token, n = _list(fields["erased"])
-        return ArchivedRecord(record, None, (_text(token), _number(n)))
+        tombstone, n = _list(fields["erased"])
+        return ArchivedRecord(record, None, (_number(tombstone), _number(n)))
     except (KeyError, TypeError, ValueError):
         raise ArchiveInvalid("records: a line that is no record of a lane in here") from None
 

@@ -62,9 +62,9 @@ class ArchiveCheck:
         self._bound: Final[dict[str, BoundLane]] = {}
         self._last: RootStatement | None = None
         self._hash = b""
-        self._tombstones: Final[dict[tuple[str, int], Erasure | None]] = {}
-        self._claims: Final[dict[tuple[str, int], list[RecordRange]]] = {}
-        self.report: Final = ArchiveReport(len(lanes), sum(not one.ended for one in lanes))
+        self._tombstones: Final[dict[tuple[int, int], Erasure | None]] = {}
+        self._claims: Final[dict[tuple[int, int], list[RecordRange]]] = {}
+        self.report: Final = ArchiveReport(len(lanes), sum(one.ended_at is None for one in lanes))
 
     def root(self, root: SignedRoot, witnessed: SignedRoot | None = None) -> None:
         """The next root, and what the witness has under its number."""
@@ -132,7 +132,7 @@ class ArchiveCheck:
     def _content(self, lane: Lane, archived: ArchivedRecord, sealed: bytes) -> None:
         record = archived.record
         if record.kind == _ERASURE:
-            self._tombstones[lane.token, record.n] = None
+            self._tombstones[lane.id, record.n] = None
         if self._unsealer is None:
             return
         try:
@@ -146,7 +146,7 @@ class ArchiveCheck:
             raise ArchiveInvalid(f"{lane.token}:{record.n}: its content is not what is chained")
         self.report.compared += 1
         if record.kind == _ERASURE:
-            self._tombstones[lane.token, record.n] = self._erasure(lane, record.n, content)
+            self._tombstones[lane.id, record.n] = self._erasure(lane, record.n, content)
 
     def _erasure(self, lane: Lane, n: int, content: bytes) -> Erasure:
         try:
@@ -178,14 +178,14 @@ class ArchiveCheck:
         if walk.n == 0:
             raise ArchiveInvalid(f"{lane.token}:1: it is missing")
         # An open lane may have gone on after its part of it was archived, and a root may know that.
-        if bound is not None and bound.n > walk.n and archived.ended:
+        if bound is not None and bound.n > walk.n and archived.ended_at is not None:
             raise ArchiveInvalid(f"{lane.token}:{walk.n + 1}: it is missing: a root binds it")
 
-    def _finish_tombstone(self, place: tuple[str, int], claims: list[RecordRange]) -> None:
-        token, n = place
+    def _finish_tombstone(self, place: tuple[int, int], claims: list[RecordRange]) -> None:
+        tombstone, n = place
         if place not in self._tombstones:
-            if any(one.lane.token == token for one in self._lanes.values()):
-                raise ArchiveInvalid(f"{token}:{n}: it is named as a tombstone and is none")
+            if tombstone in self._lanes:
+                raise ArchiveInvalid(f"{self._lanes[tombstone].lane.token}:{n}: it is named as a tombstone and is none")
             self.report.told_elsewhere += count_of(claims)
             return
         erasure = self._tombstones[place]

@@ -20,6 +20,7 @@ from smsp_provider.audit import archive
 from smsp_provider.audit.archive import ArchivedLane, ArchivedRecord, FileFacts, Manifest
 from smsp_provider.audit.chain import Lane
 from smsp_provider.audit.roots import Signer, parse
+from smsp_provider.audit.trail_books import BookedLane, TrailBooks
 from smsp_provider.audit.witness import write_line
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_signing_key import public_pem
@@ -34,7 +35,13 @@ class ArchiveRefused(Exception):
 
 
 def write_archive(
-    database: AuditDatabase, output: Path, manifest: Manifest, signer: Signer, *, told: Callable[[date], None]
+    database: AuditDatabase,
+    books: TrailBooks,
+    output: Path,
+    manifest: Manifest,
+    signer: Signer,
+    *,
+    told: Callable[[date], None],
 ) -> Manifest:
     """Write everything of the days of ``manifest`` to a new file, and return the manifest with all that is in it.
 
@@ -53,29 +60,34 @@ def write_archive(
         gzip.GzipFile(filename="", fileobj=whole, mode="wb", mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
-        return _Writer(database, tar, output.parent, told).write(lanes, manifest, signer)
+        return _Writer(database, books, tar, output.parent, told).write(lanes, manifest, signer)
 
 
 class _Writer:
     """Fills one archive, with what was on record when it was begun."""
 
     def __init__(
-        self, database: AuditDatabase, tar: tarfile.TarFile, directory: Path, told: Callable[[date], None]
+        self,
+        database: AuditDatabase,
+        books: TrailBooks,
+        tar: tarfile.TarFile,
+        directory: Path,
+        told: Callable[[date], None],
     ) -> None:
         self._database: Final = database
+        self._books: Final = books
         self._tar: Final = tar
         self._directory: Final = directory
         self._told: Final = told
         self._files: Final[list[FileFacts]] = []
-        self._tokens: Final[dict[int, str]] = {}
         self._root_numbers: Final[list[int]] = []
         self._records = self._contents = 0
 
     def write(self, lanes: Sequence[Lane], manifest: Manifest, signer: Signer) -> Manifest:
-        ended = set(self._database.ends(since=manifest.since))
+        booked = {one.lane: one for one in self._books.lanes()}
         heads = {head.lane: head.n for head in self._database.heads(since=manifest.since)}
         self._small(archive.TOLD, archive.README.encode("ascii"))
-        self._lines(archive.LANES, (archive.lane_line(ArchivedLane(lane, lane.id in ended)) for lane in lanes))
+        self._lines(archive.LANES, (archive.lane_line(_archived(lane, booked[lane.id])) for lane in lanes))
         # The roots before the records: whoever checks those knows then which link each lane has to arrive at.
         self._lines(archive.ROOTS, self._roots({lane.token: heads[lane.id] for lane in lanes}, manifest.since))
         for day in sorted({lane.day for lane in lanes}):
@@ -128,13 +140,8 @@ class _Writer:
                 raise ArchiveRefused(
                     f"{lane.token}:{record.n}: its content is not there, and nothing says why: `smsp audit verify`"
                 )
-            place = (self._token(row.tombstone_lane), row.tombstone_n)
+            place = (row.tombstone_lane, row.tombstone_n)
             yield archive.record_line(lane, ArchivedRecord(record, None, place))
-
-    def _token(self, lane: int) -> str:
-        if not self._tokens:
-            self._tokens.update((one.id, one.token) for one in self._database.lanes())
-        return self._tokens[lane]
 
     def _lines(self, name: str, lines: Iterable[str]) -> None:
         """Add a file of lines: first on the disk, because a tar file says how long a file is before it begins."""
@@ -159,6 +166,10 @@ class _Writer:
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, _MODE
         self._tar.addfile(member, file)
+
+
+def _archived(lane: Lane, booked: BookedLane) -> ArchivedLane:
+    return ArchivedLane(lane, booked.pid, booked.at, booked.ended_at)
 
 
 def _roots_before(database: AuditDatabase, day: date) -> int:

@@ -62,8 +62,8 @@ class ArchiveFile:
         return manifest, public_key
 
     def lanes(self) -> list[ArchivedLane]:
-        """The lanes, in the order in which they were opened; their ids count from 1."""
-        return [archive.read_lane(line, number) for number, line in enumerate(self._lines_of(archive.LANES), start=1)]
+        """The lanes, in the order in which they were opened."""
+        return [archive.read_lane(line) for line in self._lines_of(archive.LANES)]
 
     def roots(self) -> Iterator[SignedRoot]:
         """The roots, by ascending number."""

@@ -50,16 +50,17 @@ def test_a_record_comes_back(n: int, kind: str, at: int, exchange: str | None, o
 
 
 def test_a_record_without_its_content_names_the_tombstone() -> None:
-    record = ArchivedRecord(ChainedRecord(LANE.id, 2, "ending", 0, "E", b"1", b"2"), None, ("OTHER", 5))
+    record = ArchivedRecord(ChainedRecord(LANE.id, 2, "ending", 0, "E", b"1", b"2"), None, (3, 5))
     assert read_record(record_line(LANE, record).encode(), {LANE.token: LANE}) == record
     without = record_line(LANE, record._replace(tombstone=None)).encode()
     with pytest.raises(ArchiveInvalid):
         read_record(without, {LANE.token: LANE})
 
 
-@pytest.mark.parametrize("ended", [True, False], ids=["ended", "open"])
-def test_a_lane_comes_back(ended: bool) -> None:
-    assert read_lane(lane_line(ArchivedLane(LANE, ended)).encode(), 7) == ArchivedLane(LANE, ended)
+@pytest.mark.parametrize("ended_at", [77, None], ids=["ended", "open"])
+def test_a_lane_comes_back(ended_at: int | None) -> None:
+    archived = ArchivedLane(LANE, 4711, 55, ended_at)
+    assert read_lane(lane_line(archived).encode()) == archived
 
 
 def test_the_manifest_comes_back() -> None:
@@ -95,6 +96,6 @@ def test_a_line_of_another_lane_is_refused() -> None:
 @pytest.mark.parametrize("line", [b"", b"{}", b"1", b"\xff"], ids=["empty", "nothing", "a number", "no text"])
 def test_a_line_of_another_kind_is_refused(line: bytes) -> None:
     with pytest.raises(ArchiveInvalid):
-        read_lane(line, 1)
+        read_lane(line)
     with pytest.raises(ArchiveInvalid):
         read_record(line, {LANE.token: LANE})
