@@ -4,6 +4,7 @@ import click
 
 from smsp_provider import __version__
 from smsp_provider.cli.alerts import alerts
+from smsp_provider.cli.audit import audit
 from smsp_provider.cli.call import call
 from smsp_provider.cli.client import client
 from smsp_provider.cli.config import config
@@ -33,6 +34,7 @@ for _command in (
     serve,
     sandbox,
     alerts,
+    audit,
     client,
     user,
     login,
