@@ -63,12 +63,17 @@ class BooksBefore:
         self.erasures: Final = tuple(books.erasures())
 
 
-def check_lanes(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts) -> Iterator[Finding]:
-    """What openings and ends say of other lanes: that they are there, with that record, and end with it or not."""
+def check_lanes(
+    reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts, *, part: bool = False
+) -> Iterator[Finding]:
+    """What openings and ends say of other lanes: that they are there, with that record, and end with it or not.
+
+    In a ``part`` of a trail lanes may be named that are not in it.
+    """
     for token, opening in facts.openings.items():
         if opening.writer != lanes[token].writer:
             yield Finding("the lane has another writer than its opening says", token)
-        if opening.previous is not None:
+        if opening.previous is not None and (not part or opening.previous.lane in lanes):
             yield from _check_place(reader, lanes, opening.previous, f"the opening of lane {token}")
     ended: dict[str, str] = {}
     for token, n, said in facts.ends:
@@ -76,7 +81,8 @@ def check_lanes(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts
         if place.lane in ended:
             yield Finding(f"it ends a lane that {ended[place.lane]} ended before", token, n)
         ended[place.lane] = who
-        yield from _check_place(reader, lanes, place, who)
+        if not part or place.lane in lanes:
+            yield from _check_place(reader, lanes, place, who)
         if place.lane in lanes and reader.record(lanes[place.lane], place.n + 1) is not None:
             yield Finding(f"it comes after the end of its lane, which {who} tells", place.lane, place.n + 1)
 
@@ -93,12 +99,20 @@ def _check_place(reader: TrailReader, lanes: Mapping[str, Lane], place: LanePlac
         yield Finding(f"{who} names another one in its place, or is not as it was written", place.lane, place.n)
 
 
-def check_contents(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts) -> Iterator[Finding]:
+def check_contents(
+    reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFacts, elsewhere: BooksBefore | None = None
+) -> Iterator[Finding]:
     """That every content that is missing was erased, as a tombstone in the chain says; the first one of each stretch.
 
-    What is there by now was written while the trail was read.
+    What is there by now was written while the trail was read. Of a part of a trail, ``elsewhere`` knows of contents
+    whose tombstones are not in it.
     """
     erased: dict[str, list[tuple[int, int]]] = {}
+    if elsewhere is not None:
+        tokens = {lane.id: lane.token for lane in lanes.values()}
+        for one in elsewhere.erasures:
+            if one.tombstone_lane not in tokens and one.lane in tokens:
+                erased.setdefault(tokens[one.lane], []).append((one.n, one.n))
     for ranges in facts.erasures.values():
         for lane, first, last in ranges:
             erased.setdefault(lane, []).append((first, last))
@@ -112,12 +126,19 @@ def check_contents(reader: TrailReader, lanes: Mapping[str, Lane], facts: LaneFa
 
 
 def check_books(
-    books: TrailBooks, before: BooksBefore, lanes: Iterable[Lane], facts: LaneFacts, closed_at: Mapping[str, int]
+    books: TrailBooks,
+    before: BooksBefore,
+    lanes: Iterable[Lane],
+    facts: LaneFacts,
+    closed_at: Mapping[str, int],
+    *,
+    part: bool = False,
 ) -> Iterator[Finding]:
     """That the tables say of lanes and erasures what the records say.
 
     ``before`` is what the tables said before the records were read: the trail may be written meanwhile. ``closed_at``
-    has the moments of closings by the lane's token.
+    has the moments of closings by the lane's token. In a ``part`` of a trail, a record that is not in it may have ended
+    a lane or erased a content.
     """
     by_id: Final = {lane.id: lane for lane in lanes}
     ended_at = {said.last.lane: microseconds(said.at) for _, _, said in facts.ends} | dict(closed_at)
@@ -130,14 +151,15 @@ def check_books(
         if (booked.pid, booked.at) != (opening.pid, microseconds(opening.at)):
             yield Finding("the lane has another process or moment than its opening says", lane.token)
         at = ended_at.get(lane.token)
-        if at is None and booked.lane in marked_before:
+        if at is None and booked.lane in marked_before and not part:
             yield Finding("the lane is marked as ended, and no record says so", lane.token)
         elif at is not None and booked.ended_at is None:
             yield Finding("the lane is not marked as ended, and a record says so", lane.token)
         elif at is not None and booked.ended_at != at:
             yield Finding("the lane is marked as ended at another moment than a record says", lane.token)
     for erasure in before.erasures:
-        yield from _check_erasure(erasure, by_id, facts)
+        if not part or erasure.tombstone_lane in by_id:
+            yield from _check_erasure(erasure, by_id, facts)
     for stray in books.strays():
         yield Finding(stray)
 

@@ -36,13 +36,15 @@ class Means:
     """What there is to verify with besides the database; whatever is missing is not checked, and the report says so.
 
     ``unsealer`` opens contents. ``books`` are the tables beside the records. ``witness`` has the witness's roots.
-    ``public_key`` (32 bytes) is a key known from elsewhere to be the trail's.
+    ``public_key`` (32 bytes) is a key known from elsewhere to be the trail's. ``part`` tells that only some days of a
+    trail are here, as out of an archive: lanes, roots and tombstones that lie outside are not looked for then.
     """
 
     unsealer: Unsealer | None = None
     books: TrailBooks | None = None
     witness: Iterable[SignedRoot] | None = None
     public_key: bytes | None = None
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class _Verification:
         self._facts: Final = LaneFacts()
         self._checks: Final[dict[str, LaneCheck]] = {}
         self._reading: Final[OrderedDict[str, LaneCheck]] = OrderedDict()
-        self._roots: Final = RootsCheck(reader, self._trail, means.witness, since)
+        self._roots: Final = RootsCheck(reader, self._trail, means.witness, since, part=means.part)
         self._findings: Final[list[Finding]] = []
         self._gone: Final[set[str]] = set()
         self._told = 0
@@ -139,6 +141,8 @@ class _Verification:
 
     def _bind(self, bound: BoundLane, root: int) -> None:
         lane = self._all.get(bound.token)
+        if lane is None and self._means.part:
+            return
         if lane is None and bound.token not in self._gone:
             # It may have begun after the lanes were read.
             self._all = {lane.token: lane for lane in self._reader.lanes()}
@@ -186,12 +190,13 @@ class _Verification:
         if books is not None and last is not None and books.made_at() != last.made_at:
             found.append(Finding("the trail was begun at another moment than its roots say"))
         if opened:
-            found += check_lanes(self._reader, self._all, facts)
+            found += check_lanes(self._reader, self._all, facts, part=self._means.part)
         if opened and self._since is None:
-            found += check_contents(self._reader, self._all, facts)
+            elsewhere = self._before if self._means.part else None
+            found += check_contents(self._reader, self._all, facts, elsewhere)
         if opened and self._since is None and books is not None and self._before is not None:
             closed_at = {token: check.last_at for token, check in self._checks.items() if check.walk.closed}
-            found += check_books(books, self._before, lanes, facts, closed_at)
+            found += check_books(books, self._before, lanes, facts, closed_at, part=self._means.part)
         elif books is not None:
             found += map(Finding, books.strays())
         told = {finding.lane for finding in self._findings if finding.lane is not None}
@@ -224,6 +229,8 @@ class _Verification:
             yield "contents, and what openings, ends and erasures say: the keys of the contents are not here"
         elif self._since is not None:
             yield "whether missing contents were erased, and the tables beside the records: needs the whole trail"
+        if self._means.part:
+            yield "what lies outside of this part: roots before it, lanes before and after, tombstones in those"
         if self._means.books is None:
             yield "the tables beside the records"
         if self._means.witness is None:
