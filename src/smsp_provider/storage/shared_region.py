@@ -67,6 +67,11 @@ class SharedRegion:
             os.close(self._descriptor)
         self._descriptor = self._content = None
 
+    @property
+    def unlocked(self) -> memoryview | None:
+        """The content without the lock, None before the first use: for single bytes, which are always whole."""
+        return self._content
+
     def locked(self) -> AbstractContextManager[memoryview]:
         """The content, writable, which nobody else reads or writes until the end of the ``with``.
 

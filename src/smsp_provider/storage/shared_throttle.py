@@ -1,11 +1,13 @@
 """Limits towards clients and Spine that all workers of a host keep together (:mod:`smsp_provider.engine.admission`).
 
-What counts is in a table that all of them map. Who finds a turn free takes it there and then. Who has to wait takes a
+What counts is in a table that all of them map. Who finds a turn free takes it there and then, and gives its place back
+without the table's lock where nobody waits for it and the breaker need not hear of it at once. Who has to wait takes a
 ticket; whoever holds the lock next, in whatever process, gives the turns that are due. In each process with waiting
 threads one of them looks at the table every few milliseconds, for all of them; nobody does while nobody waits.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,8 +22,9 @@ from smsp_provider.engine.admission_use import ClientUse, ThrottleUse
 from smsp_provider.engine.breaker import speaks_against_spine
 from smsp_provider.engine.ports import Clock, Deadline
 from smsp_provider.storage.shared_region import SharedRegion
+from smsp_provider.storage.throttle_access import AtTable
 from smsp_provider.storage.throttle_parking import Parking
-from smsp_provider.storage.throttle_rows import Refusal, State, mark_of_process
+from smsp_provider.storage.throttle_rows import Head, Refusal, State, mark_of_process
 from smsp_provider.storage.throttle_table import CLIENTS, SIZE, ThrottleTable
 from smsp_provider.storage.throttle_turns import (
     Applicant,
@@ -35,38 +38,15 @@ from smsp_provider.storage.throttle_turns import (
 __all__ = ["SharedThrottle", "current_use"]
 
 _KIND: Final = b"throttle"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _NAME_BYTES: Final = 64
 
 _LOOK_AFTER_SECONDS: Final = 1.0
 """How often at most it is looked whether processes died."""
 
 
-_Debt = Callable[[ThrottleTable], None]
+_Debt = Callable[[ThrottleTable, Head], None]
 """What this process still has to do at the table: give something back, or tell the breaker of a query."""
-
-
-class _AtTable:
-    """``with`` it one is at the table, alone and known to it; :class:`Busy` where it cannot be used."""
-
-    def __init__(self, region: SharedRegion, be_known: Callable[[ThrottleTable], None]) -> None:
-        self._region: Final = region
-        self._be_known: Final = be_known
-
-    def __enter__(self) -> ThrottleTable:
-        try:
-            table = ThrottleTable(self._region.acquire())
-        except OSError:
-            raise Busy("the table of limits cannot be used", 1) from None
-        try:
-            self._be_known(table)
-        except BaseException:
-            self._region.release()
-            raise
-        return table
-
-    def __exit__(self, *_: object) -> None:
-        self._region.release()
 
 
 class SharedThrottle:
@@ -80,7 +60,7 @@ class SharedThrottle:
         self._clock: Final = clock
         self._turns: Final = Turns(policy)
         self._region: Final = SharedRegion(path, kind=_KIND, version=_VERSION, size=SIZE, wait_s=wait_s)
-        self._table: Final = _AtTable(self._region, self._be_known)
+        self._table: Final = AtTable(self._region, self._be_known)
         self._begin(0)
 
     def _begin(self, pid: int) -> None:
@@ -90,6 +70,8 @@ class SharedThrottle:
         self._rows: dict[str, int] = {}
         self._parking = Parking()
         self._owed: list[_Debt] = []
+        self._is_pressing = False
+        self._leaving = threading.Lock()
 
     def admit_request(self, client: str, limits: Limits) -> "_RequestUnderWay":
         """See :meth:`smsp_provider.engine.admission.Admission.admit_request`."""
@@ -150,7 +132,11 @@ class SharedThrottle:
             OSError: the table cannot be used.
         """
         with self._region.locked() as view:
-            return self._turns.use(ThrottleTable(view), self._clock.monotonic())
+            table, now = ThrottleTable(view), self._clock.monotonic()
+            head = table.head()
+            table.count_left(head, now)
+            table.put_head(head)
+            return self._turns.use(table, now)
 
     def enter_request(self, client: str, limits: Limits) -> int:
         """Count a request of a client; returns what :meth:`leave_request` needs.
@@ -217,14 +203,32 @@ class SharedThrottle:
 
     def leave_place(self, since: float) -> None:
         """Give back the place of a request that it took at ``since``."""
-        self._give_back(partial(self._place_free, since))
+        if not self._leave_quietly(since):
+            self._give_back(partial(self._place_free, since))
+
+    def _leave_quietly(self, since: float) -> bool:
+        """Give a place back without the lock, unless the breaker has to hear of something now."""
+        view = self._region.unlocked
+        if view is None or self._is_pressing:
+            return False
+        table = ThrottleTable(view)
+        with self._leaving:
+            is_ours = table.is_process(self._process, self._mark)
+            if not is_ours or table.breaker_phase() or not table.leave_quietly(self._process):
+                return False
+        self._owed.append(partial(self._place_left, since, self._clock.monotonic()))
+        if self._parking or table.anybody_waits():
+            self._pass_on()
+        return True
 
     def note(self, turn: Turn, began: float, failure: BaseException | None) -> None:
         """Tell the breaker how a query ended; it hears of it with whatever this process does next."""
         failed, ended = speaks_against_spine(failure), self._clock.monotonic()
         is_unfair = ended >= turn.deadline.at and ended - began < self._policy.fair_seconds
         if failed is not None and not (failed and is_unfair):
-            self._owed.append(partial(self._turns.tell, began=began, ended=ended, failed=failed))
+            self._owed.append(partial(self._tell, began, ended, failed))
+            if failed or ended - began >= self._policy.breaker.slow_seconds:
+                self._is_pressing = True
 
     def _look(self) -> None:
         """What a waiting process does at the table every few milliseconds."""
@@ -252,8 +256,13 @@ class SharedThrottle:
             self._begin(pid)
         if not table.is_process(self._process, self._mark):
             self._claim(table)
-        while self._owed:
-            self._owed.pop(0)(table)
+        if self._owed or table.has_left(self._process):
+            self._is_pressing = False
+            head = table.head()
+            table.count_left_by(self._process, head)
+            while self._owed:
+                self._owed.pop(0)(table, head)
+            table.put_head(head)
 
     def _claim(self, table: ThrottleTable) -> None:
         process = table.claim_process(self._mark)
@@ -264,6 +273,10 @@ class SharedThrottle:
 
     def _give_back(self, debt: _Debt) -> None:
         self._owed.append(debt)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Settle what is owed, and give others the turns that are due for it."""
         try:
             with self._table as table:
                 if self._parking or table.anybody_waits():
@@ -272,23 +285,26 @@ class SharedThrottle:
             # It stays owed.
             return
 
-    def _hold_no_more(self, client: int, table: ThrottleTable) -> None:
+    def _hold_no_more(self, client: int, table: ThrottleTable, _head: Head) -> None:
         table.hold(client, self._process, -1)
 
-    def _place_free(self, since: float, table: ThrottleTable) -> None:
-        head = table.head()
-        self._turns.leave(table, head, self._process, since, self._clock.monotonic())
-        table.put_head(head)
+    def _tell(self, began: float, ended: float, failed: bool, table: ThrottleTable, _head: Head) -> None:
+        self._turns.tell(table, began, ended, failed=failed)
 
-    def _clear_away(self, ticket: int, table: ThrottleTable) -> None:
+    def _place_free(self, since: float, table: ThrottleTable, head: Head) -> None:
+        self._turns.leave(table, head, self._process, since, self._clock.monotonic())
+
+    def _place_left(self, since: float, left_at: float, _table: ThrottleTable, head: Head) -> None:
+        self._turns.learn(head, since, left_at)
+
+    def _clear_away(self, ticket: int, table: ThrottleTable, head: Head) -> None:
         """Clear a ticket away whose thread could not wait for the decision."""
-        head, now = table.head(), self._clock.monotonic()
+        now = self._clock.monotonic()
         if table.state(ticket) == State.WAITING:
             self._turns.refuse(table, head, ticket, Refusal.LATE)
         elif table.state(ticket) == State.GRANTED and not table.ticket(ticket).follow_up:
             self._turns.leave(table, head, self._process, now, now)
         table.put_state(ticket, State.FREE)
-        table.put_head(head)
 
     def _look_after(self, table: ThrottleTable, now: float) -> None:
         """Take back what the dead held, not too often."""

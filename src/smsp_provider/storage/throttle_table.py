@@ -2,6 +2,9 @@
 
 One head, the breaker, then rows of fixed size for processes, clients and waiting queries. Whatever a process holds is
 also counted in its own row, so that what a killed process held can be taken back.
+
+A place at Spine may be given back without the lock: each process has a byte that counts up, and that it alone writes.
+Until somebody who has the lock counts it in, such a place passes for a taken one.
 """
 
 from bisect import bisect_left
@@ -52,7 +55,14 @@ _STATES_AT: Final = _HELD_AT + CLIENTS * _HELD_ROW
 _TICKETS_AT: Final = _STATES_AT + TICKETS
 _WAITS_AT: Final = _TICKETS_AT + TICKETS * _TICKET.size
 _REFUSALS_AT: Final = _WAITS_AT + 2 * _WAITS.size
-SIZE: Final = _REFUSALS_AT + _REFUSALS.size
+_LEFT_AT: Final = _REFUSALS_AT + _REFUSALS.size
+"""How many places each process has given back without the lock: a byte, which is whole whenever it is read."""
+_COUNTED_AT: Final = _LEFT_AT + PROCESSES
+"""How many of these were counted in."""
+_BYTE: Final = 255
+_MOST_UNCOUNTED: Final = 100
+"""So many differ from none, whatever the byte has come to."""
+SIZE: Final = _COUNTED_AT + PROCESSES
 
 
 class ThrottleTable:
@@ -114,7 +124,7 @@ class ThrottleTable:
         for _ in range(2):
             for process in range(PROCESSES):
                 if self._process(process)[0] == 0:
-                    _PROCESS.pack_into(self._view, _process_at(process), *MARK.unpack(mark), 0, 0)
+                    self._put_process(process, *MARK.unpack(mark))
                     return process
             self.take_back()
         return None
@@ -158,11 +168,51 @@ class ThrottleTable:
         for ticket in range(TICKETS):
             if states[ticket] and self.ticket(ticket).process == process:
                 self.put_state(ticket, State.FREE)
-        _PROCESS.pack_into(self._view, _process_at(process), 0, 0, 0, 0)
+        self._put_process(process, 0, 0)
+
+    def _put_process(self, process: int, pid: int, started: int) -> None:
+        """A row for a process that holds nothing."""
+        _PROCESS.pack_into(self._view, _process_at(process), pid, started, 0, 0)
+        self._view[_LEFT_AT + process] = self._view[_COUNTED_AT + process] = 0
 
     def _process(self, process: int) -> tuple[int, int, int, int]:
         pid, started, in_flight, waiting = _PROCESS.unpack_from(self._view, _process_at(process))
         return pid, started, in_flight, waiting
+
+    # Places given back without the lock
+
+    def leave_quietly(self, process: int) -> bool:
+        """Give a place of this process back, without the lock and in one thread at a time.
+
+        False: too many of them were not counted in yet.
+        """
+        left = self._view[_LEFT_AT + process]
+        if left - self._view[_COUNTED_AT + process] & _BYTE >= _MOST_UNCOUNTED:
+            return False
+        self._view[_LEFT_AT + process] = left + 1 & _BYTE
+        return True
+
+    def has_left(self, process: int) -> bool:
+        """Whether a process gave places back that were not counted in yet."""
+        return self._view[_LEFT_AT + process] != self._view[_COUNTED_AT + process]
+
+    def count_left_by(self, process: int, head: Head) -> int:
+        """Count in what a process gave back without the lock; returns how many places."""
+        left = self._view[_LEFT_AT + process]
+        places = left - self._view[_COUNTED_AT + process] & _BYTE
+        if places:
+            self._view[_COUNTED_AT + process] = left
+            self.add_places(process, -places, 0)
+            head.in_flight = max(0, head.in_flight - places)
+        return places
+
+    def count_left(self, head: Head, now: float) -> None:
+        """Count in what any process gave back without the lock. When that was is not known: it passes for now."""
+        if self._view[_LEFT_AT:_COUNTED_AT] == self._view[_COUNTED_AT:SIZE]:
+            return
+        for process in range(PROCESSES):
+            if self.count_left_by(process, head):
+                head.released_at = now
 
     # Clients
 

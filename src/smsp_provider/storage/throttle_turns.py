@@ -102,6 +102,8 @@ class Turns:
             in_flight, waiting = table.places(applicant.process)
             if in_flight + waiting >= self.policy.process_limit:
                 raise Refused(Refusal.THREADS)
+        if head.waiting or head.in_flight >= self.policy.max_in_flight:
+            table.count_left(head, now)
         if head.waiting or not self._has_turn(head, now, has_place=applicant.has_place):
             return False
         self._grant(table, head, applicant.process, now, has_place=applicant.has_place)
@@ -139,6 +141,7 @@ class Turns:
         """Decide about all that wait, as far as it can be decided now."""
         if head.waiting == 0:
             return
+        table.count_left(head, now)
         waiting = self._without_hopeless(table, head, now)
         while waiting and not self._is_open(table, now):
             has_room = head.in_flight < self.policy.max_in_flight
@@ -157,10 +160,15 @@ class Turns:
     def leave(self, table: ThrottleTable, head: Head, process: int, held_since: float, now: float) -> None:
         """Give a place back that was taken at ``held_since``."""
         head.in_flight = max(0, head.in_flight - 1)
-        head.released_at = now
-        seconds = now - held_since
-        head.hold = seconds if head.hold == 0 else head.hold + _HOLD_WEIGHT * (seconds - head.hold)
         table.add_places(process, -1, 0)
+        self.learn(head, held_since, now)
+
+    @staticmethod
+    def learn(head: Head, held_since: float, left_at: float) -> None:
+        """Take note of how long a place was kept."""
+        head.released_at = max(head.released_at, left_at)
+        seconds = left_at - held_since
+        head.hold = seconds if head.hold == 0 else head.hold + _HOLD_WEIGHT * (seconds - head.hold)
 
     def use(self, table: ThrottleTable, now: float) -> ThrottleUse:
         """What is used of the limits now."""

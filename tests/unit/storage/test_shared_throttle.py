@@ -172,6 +172,26 @@ class TestTurns:
         finally:
             kill(child)
 
+    def test_a_place_is_given_back_while_another_process_has_the_lock(self, table: Path) -> None:
+        throttle, other = (throttle_at(table, max_in_flight=1, wait_s=0.05) for _ in range(2))
+        with ExitStack() as busy, at_spine(throttle):
+            busy.enter_context(other._region.locked())
+        assert other.use().in_flight == 0
+        with at_spine(other), pytest.raises(Busy), at_spine(throttle):
+            pass
+
+    @pytest.mark.rule("SMSP-PERF-001")
+    def test_places_are_exact_for_processes_that_never_meet_at_the_table(self, table: Path) -> None:
+        throttle, other = (throttle_at(table, max_in_flight=3, max_wait=0.05) for _ in range(2))
+        for _ in range(300):
+            with at_spine(throttle):
+                pass
+            with at_spine(other), at_spine(other):
+                pass
+        with at_spine(throttle), at_spine(other), at_spine(throttle), pytest.raises(Busy), at_spine(other):
+            pass
+        assert throttle.use().in_flight == 0
+
     @pytest.mark.rule("SMSP-PERF-007")
     def test_attended_ones_have_their_turn_first(self, table: Path, clock: StandingClock) -> None:
         throttle = throttle_at(table, clock, max_in_flight=1)

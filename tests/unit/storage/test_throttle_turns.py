@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsp_provider.engine.admission_rate import Pace
-from smsp_provider.storage.throttle_rows import State, mark_of_process
+from smsp_provider.storage.throttle_rows import MARK, State, mark_of_process
 from smsp_provider.storage.throttle_table import SIZE, ThrottleTable
 from smsp_provider.storage.throttle_turns import Applicant, Refused, ThrottlePolicy, Turns
 
@@ -75,6 +75,13 @@ class Host:
             self.table.put_head(head)
             self.look()
 
+    def slip_away(self, which: int) -> None:
+        """One of those at Spine comes to its end, and gives its place back without the lock."""
+        if self.held and self.table.leave_quietly(self.process):
+            self.held.pop(which % len(self.held))
+            if self.table.anybody_waits():
+                self.look()
+
     def _has_turn(self, since: float, *, attended: bool) -> None:
         self.held.append(self.now)
         self.turns.append(self.now)
@@ -83,9 +90,11 @@ class Host:
     def check(self) -> None:
         """What holds at any time."""
         head = self.table.head()
-        assert head.in_flight == len(self.held) <= PLACES
+        assert len(self.held) <= head.in_flight <= PLACES
+        # A place that nobody has counted in is in nobody's way.
+        assert head.in_flight == len(self.held) or not self.waiting
         assert head.waiting == len(self.waiting) == len(self.table.waiting()) <= self.policy.max_queue
-        assert self.table.places(self.process) == (len(self.held), len(self.waiting))
+        assert self.table.places(self.process) == (head.in_flight, len(self.waiting))
         recent = [moment for moment in self.turns if moment > self.now - 1]
         assert len(recent) <= RATE + BURST + 1e-6
         assert all(1 <= seconds <= 60 for seconds in self.told_to_wait)
@@ -94,7 +103,7 @@ class Host:
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), st.sampled_from(CLIENTS), st.booleans()),
-        st.tuples(st.just("leave"), st.integers(0, 9), st.none()),
+        st.tuples(st.sampled_from(("leave", "slip away")), st.integers(0, 9), st.none()),
         st.tuples(st.just("pass"), st.floats(0.001, 0.4), st.none()),
     ),
     min_size=30,
@@ -115,6 +124,9 @@ def test_whatever_happens_the_limits_hold_and_everybody_is_told_in_time(
         elif kind == "leave":
             assert isinstance(what, int)
             host.leave(what)
+        elif kind == "slip away":
+            assert isinstance(what, int)
+            host.slip_away(what)
         else:
             assert isinstance(what, float)
             host.now += what
@@ -130,7 +142,50 @@ def test_whatever_happens_the_limits_hold_and_everybody_is_told_in_time(
         host.leave(0)
     host.check()
     assert not host.waiting
-    assert host.table.head().in_flight == 0
+    head = host.table.head()
+    host.table.count_left(head, host.now)
+    assert head.in_flight == host.table.places(host.process)[0] == 0
+
+
+def test_places_given_back_without_the_lock_are_free_once_they_are_needed() -> None:
+    host = Host()
+    for _ in range(PLACES):
+        host.ask("ward", attended=True)
+        host.slip_away(0)
+        host.now += 0.1
+    assert host.table.head().in_flight == PLACES
+    host.ask("ward", attended=True)
+    assert (len(host.held), host.told_to_wait, host.table.head().in_flight) == (1, [], 1)
+
+
+def test_only_so_many_places_are_given_back_without_the_lock_before_they_are_counted_in() -> None:
+    host = Host(ThrottlePolicy(None, 1000, 1000, max_wait=LONGEST_WAIT, max_queue=30))
+    for _ in range(300):
+        host.ask("ward", attended=True)
+    while host.table.leave_quietly(host.process):
+        host.held.pop()
+    assert 0 < len(host.held) < 300
+    head = host.table.head()
+    host.table.count_left(head, host.now)
+    assert head.in_flight == len(host.held)
+    host.table.put_head(head)
+    assert host.table.leave_quietly(host.process)
+
+
+def test_nothing_is_left_of_a_process_that_died_before_its_places_were_counted_in() -> None:
+    host = Host()
+    dead = host.table.claim_process(MARK.pack(2**22 + 1, 1))
+    assert dead is not None
+    living, host.process = host.process, dead
+    for _ in range(3):
+        host.ask("ward", attended=True)
+    host.slip_away(0)
+    host.process = living
+    host.ask("ward", attended=True)
+    assert host.table.take_back() == 1
+    head = host.table.head()
+    host.table.count_left(head, host.now)
+    assert head.in_flight == host.table.places(living)[0] == 1
 
 
 @pytest.mark.rule("SMSP-PERF-007")
