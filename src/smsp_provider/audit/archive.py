@@ -127,12 +127,14 @@ class FileFacts:
 class Manifest:
     """What an archive holds.
 
-    ``since`` and ``until`` are the first and the last day, both included. ``contents`` are the
-    records whose content is in it: the others were erased. ``first_root`` and ``last_root`` are the
-    numbers of the roots in it, 0 where there are none. ``key_ids`` are the keys of the ring that the lanes need.
+    ``trail`` and ``trail_made_at`` are the trail's name and beginning. ``since`` and ``until`` are the first and the
+    last day, both included. ``contents`` are the records whose content is in it: the others were erased.
+    ``first_root`` and ``last_root`` are the numbers of the roots in it, 0 where there are none. ``key_ids`` are the
+    keys of the ring that the lanes need.
     """
 
     trail: str
+    trail_made_at: str
     since: date
     until: date
     made_at: str
@@ -173,7 +175,7 @@ def read_manifest(text: bytes) -> Manifest:
         raise ArchiveInvalid(f"{MANIFEST}: not of the form {FORM}")
     try:
         dates = {name: date.fromisoformat(_text(fields.pop(name))) for name in ("since", "until")}
-        texts = {name: _text(fields.pop(name)) for name in ("trail", "made_at", "made_by")}
+        texts = {name: _text(fields.pop(name)) for name in ("trail", "trail_made_at", "made_at", "made_by")}
         files = tuple(_file_facts(item) for item in _list(fields.pop("files")))
         key_ids = tuple(_text(item) for item in _list(fields.pop("key_ids")))
         numbers = {name: _number(value) for name, value in fields.items()}

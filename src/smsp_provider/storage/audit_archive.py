@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Final
@@ -19,19 +19,25 @@ from typing import IO, Final
 from smsp_provider.audit import archive
 from smsp_provider.audit.archive import ArchivedLane, ArchivedRecord, FileFacts, Manifest
 from smsp_provider.audit.chain import Lane
+from smsp_provider.audit.encoding import timestamp
 from smsp_provider.audit.roots import Signer, parse
 from smsp_provider.audit.trail_books import BookedLane, TrailBooks
 from smsp_provider.audit.witness import write_line
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_signing_key import public_pem
 
-__all__ = ["ArchiveRefused", "write_archive"]
+__all__ = ["ArchiveRefused", "new_manifest", "write_archive"]
 
 _MODE: Final = 0o600
 
 
 class ArchiveRefused(Exception):
     """The archive cannot be made; the text says why."""
+
+
+def new_manifest(since: date, until: date, at: datetime, made_by: str) -> Manifest:
+    """The manifest of an archive that is about to be written, and holds nothing yet."""
+    return Manifest("", "", since, until, timestamp(at), made_by, 0, 0, 0, 0, 0, (), ())
 
 
 def write_archive(
@@ -97,6 +103,7 @@ class _Writer:
         whole = replace(
             manifest,
             trail=self._database.trail_id(),
+            trail_made_at=self._books.made_at(),
             lanes=len(lanes),
             records=self._records,
             contents=self._contents,

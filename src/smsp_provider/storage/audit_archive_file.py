@@ -4,6 +4,7 @@ import gzip
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, Final
@@ -47,7 +48,8 @@ class ArchiveFile:
             if name in found or name in signed:
                 raise ArchiveInvalid(f"{name}: is in it twice")
             if name in archive.SIGNED:
-                signed[name] = file.read(_LONGEST_MANIFEST)
+                with _whole():
+                    signed[name] = file.read(_LONGEST_MANIFEST)
             else:
                 found[name] = _facts(name, file)
         if set(signed) != set(archive.SIGNED):
@@ -87,19 +89,29 @@ class ArchiveFile:
                 return
 
     def _members(self) -> Iterator[tuple[str, IO[bytes]]]:
-        try:
-            with tarfile.open(self._path, mode="r|gz") as tar:
-                for member in tar:
-                    file = tar.extractfile(member) if member.isreg() else None
-                    if file is None:
-                        raise ArchiveInvalid("it holds something else than files")
-                    yield member.name, file
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError):
-            raise ArchiveInvalid("it is not a tar file in gzip, or not whole") from None
+        with _whole(), tarfile.open(self._path, mode="r|gz") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isreg() else None
+                if file is None:
+                    raise ArchiveInvalid("it holds something else than files")
+                yield member.name, file
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Around whatever reads: what tar and gzip find wrong with the file."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError):
+        raise ArchiveInvalid("it is not a tar file in gzip, or not whole") from None
 
 
 def _lines(name: str, file: IO[bytes]) -> Iterator[bytes]:
-    while line := file.readline(_LONGEST_LINE):
+    while True:
+        with _whole():
+            line = file.readline(_LONGEST_LINE)
+        if not line:
+            return
         if not line.endswith(b"\n"):
             raise ArchiveInvalid(f"{name}: a line without an end")
         yield line
@@ -107,10 +119,11 @@ def _lines(name: str, file: IO[bytes]) -> Iterator[bytes]:
 
 def _facts(name: str, file: IO[bytes]) -> FileFacts:
     digest, size, lines = sha256(), 0, 0
-    while piece := file.read(_PIECE):
-        digest.update(piece)
-        size += len(piece)
-        lines += piece.count(b"\n")
+    with _whole():
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+            lines += piece.count(b"\n")
     return FileFacts(name, digest.hexdigest(), size, lines)
 
 

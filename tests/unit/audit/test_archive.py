@@ -26,6 +26,7 @@ pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
 LANE = Lane(7, "TOKEN", date(2026, 3, 1), "WRITER", "k1", b"\x00\xff wrapped")
 MANIFEST = Manifest(
     trail="TRAIL",
+    trail_made_at="2026-01-01T00:00:00.000000+00:00",
     since=date(2026, 3, 1),
     until=date(2026, 3, 2),
     made_at="2026-04-01T00:00:00.000000Z",
