@@ -37,6 +37,14 @@ class AlertKind(Enum):
     WITNESS_UNAVAILABLE = "audit-witness-unavailable"
     KEEPER_DOWN = "audit-keeper-down"
     KEEPER_TASK_FAILED = "audit-keeper-task-failed"
+    SPINE_OUTAGE = "spine-outage"
+    SPINE_OUTAGE_OVER = "spine-outage-over"
+    CLOCK_DRIFT = "clock-drift"
+    THROUGHPUT = "throughput"
+    MESSAGE_SIZES = "message-sizes"
+    ERRORS = "errors"
+    BACKLOG = "backlog"
+    LIMITS_UNAVAILABLE = "limits-unavailable"
     ALERTS_UNDELIVERED = "alerts-undelivered"
     TEST = "test"
 
@@ -59,6 +67,7 @@ class RequestAnswered:
     duration_ms: int
     spine_exchanges: int = 0
     error_id: str | None = None
+    request_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from smsp_provider.config.section import Seconds, Section, has_control_character, https_url
+from smsp_provider.observe.traffic_watch import TrafficThresholds
 
-__all__ = ["AlertSettings"]
+__all__ = ["AlertSettings", "traffic_thresholds"]
 
 _MOST: Final = 1_000_000_000
 
@@ -75,3 +76,16 @@ class AlertSettings(Section):
     def relaxed(self) -> dict[str, bool]:
         """What is relaxed of these, by the name to be told."""
         return {"alerts.webhook (http)": urlsplit(self.webhook).scheme == "http"}
+
+
+def traffic_thresholds(alerts: AlertSettings) -> TrafficThresholds:
+    """The thresholds for the watch over traffic."""
+    return TrafficThresholds(
+        window_seconds=alerts.window_seconds,
+        most_requests=alerts.most_requests,
+        least_requests=alerts.least_requests,
+        most_errors=alerts.most_errors,
+        errors_part=alerts.errors_part,
+        most_bytes=alerts.most_bytes,
+        most_waiting=alerts.most_waiting,
+    )

@@ -8,7 +8,7 @@ Source: SMSP-PERF-002 (throughput, at least daily total and peak hour), SMSP-PER
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Protocol
@@ -23,8 +23,9 @@ from smsp_provider.audit.operator_events import Alert, Observer, OperatorEvent, 
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.admission_use import ThrottleUse, Waits
 from smsp_provider.engine.ports import Clock
+from smsp_provider.observe.clock_state import KernelClock
 
-__all__ = ["CONTENT_TYPE", "Counters", "CountingObserver", "exposition", "throughput"]
+__all__ = ["CONTENT_TYPE", "Counters", "CountingObserver", "exposition", "request_totals", "throughput"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,6 +33,7 @@ _REQUESTS: Final = "requests"
 _SECONDS: Final = "seconds"
 _SECONDS_SUM: Final = "seconds-sum"
 _QUERIES: Final = "queries"
+_BYTES: Final = "request-bytes"
 _ALERTS: Final = "alerts"
 _BOUNDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, float("inf"))
 _HOUR_SECONDS: Final = 3600
@@ -59,7 +61,13 @@ class CountingObserver:
             seconds = event.duration_ms / 1000
             of_code, of_class, of_seconds = _names(event.service, event.code, bisect_left(_BOUNDS, seconds))
             self._counters.add(
-                ((of_code, 1), (of_class, 1), (of_seconds, seconds), (_QUERIES, event.spine_exchanges)),
+                (
+                    (of_code, 1),
+                    (of_class, 1),
+                    (of_seconds, seconds),
+                    (_QUERIES, event.spine_exchanges),
+                    (_BYTES, event.request_bytes),
+                ),
                 hour=int(self._clock.now().timestamp()) // _HOUR_SECONDS,
             )
         elif isinstance(event, Alert):
@@ -74,11 +82,28 @@ def _names(service: Service | None, code: str, place: int) -> tuple[str, str, st
     return f"{_REQUESTS}|{name}|{code}", f"{_SECONDS}|{name}|{place}", f"{_SECONDS_SUM}|{name}"
 
 
-def exposition(counts: Mapping[str, float], hours: Mapping[int, int], use: ThrottleUse | None, now: datetime) -> bytes:
-    """The metrics page: ``counts`` as they were counted, requests by ``hours``, ``use`` where it can be told."""
+def exposition(
+    counts: Mapping[str, float],
+    hours: Mapping[int, int],
+    use: ThrottleUse | None,
+    now: datetime,
+    clock: KernelClock | None = None,
+) -> bytes:
+    """The metrics page: ``counts`` as they were counted, requests by ``hours``; ``use`` and ``clock`` where known."""
     registry = CollectorRegistry()
-    registry.register(_Page(lambda: _metrics(counts, hours, use, now)))
+    registry.register(_Page(lambda: [*_metrics(counts, hours, use, now), *_clock(clock)]))
     return generate_latest(registry)
+
+
+def request_totals(counts: Mapping[str, float], errors: Collection[str]) -> tuple[float, float, float]:
+    """Requests in all, those that were answered with one of these codes, and the bytes of all their bodies."""
+    requests = of_errors = 0.0
+    for name, value in counts.items():
+        kind, _, rest = name.partition("|")
+        if kind == _REQUESTS:
+            requests += value
+            of_errors += value if rest.rpartition("|")[2] in errors else 0.0
+    return requests, of_errors, counts.get(_BYTES, 0.0)
 
 
 def throughput(hours: Mapping[int, int], day: date) -> tuple[int, int]:
@@ -107,6 +132,20 @@ def _metrics(
         yield from _clients(use)
 
 
+def _clock(clock: KernelClock | None) -> Iterator[Metric]:
+    if clock is None:
+        return
+    yield GaugeMetricFamily(
+        "smsp_clock_synchronised", "1 where the kernel says that the clock is synchronised", int(clock.synchronised)
+    )
+    for name, text, milliseconds in (
+        ("offset", "What is still to be corrected of the clock", clock.offset_ms),
+        ("estimated_error", "How far the clock is off, as the time daemon estimates", clock.estimated_error_ms),
+        ("most_error", "How far the clock can be off at most", clock.most_error_ms),
+    ):
+        yield GaugeMetricFamily(f"smsp_clock_{name}_seconds", text, milliseconds / 1000)
+
+
 def _counted(counts: Mapping[str, float]) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "smsp_requests", "Requests by service and code on the wire", labels=("service", "code")
@@ -127,6 +166,7 @@ def _counted(counts: Mapping[str, float]) -> Iterator[Metric]:
                 sums[service] = value
     yield requests
     yield alerts
+    yield CounterMetricFamily("smsp_request_bytes", "Bytes in the bodies of requests", counts.get(_BYTES, 0.0))
     yield CounterMetricFamily("smsp_spine_queries", "Queries that were sent to Spine", counts.get(_QUERIES, 0.0))
     durations = HistogramMetricFamily("smsp_request_seconds", "From arrival to answer, by service", labels=("service",))
     for service, found in seconds.items():
