@@ -72,6 +72,8 @@ class _Exchange:
     use: MessageUse | None = None
     stranger: Peer | None = None
     """Who sent it, where nobody knows whose request it is."""
+    size: int = 0
+    """Bytes of the request's body."""
 
 
 class Pipeline:
@@ -178,6 +180,7 @@ class Pipeline:
             ),
             Inquiry(),
             stranger=peer if client is None else None,
+            size=len(exchange.body),
         )
         if isinstance(error, ToolkitFault):
             return self._end_with_fault(ended, error, EndingKind.FAULT)
@@ -193,6 +196,7 @@ class Pipeline:
             facts,
             Inquiry(),
             use,
+            size=len(received.exchange.body),
         )
 
     def _answer_stopped(self, received: Received, exchange: _Exchange, cause: Exception) -> Reply:
@@ -435,6 +439,7 @@ class Pipeline:
                 status=status,
                 duration_ms=self._elapsed_ms(exchange),
                 spine_exchanges=len(exchange.inquiry.exchanges),
+                request_bytes=exchange.size,
                 message_id=message_id,
                 username=exchange.facts.username,
                 error_id=error_id,
