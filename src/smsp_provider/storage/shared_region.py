@@ -28,6 +28,8 @@ _PRIVATE_FILE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
 _AT_ONCE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 _RETRY_SECONDS: Final = 0.0002
+_LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether the file is still in its place."""
 
 
 class SharedRegion:
@@ -35,8 +37,9 @@ class SharedRegion:
 
     ``kind`` (up to 16 bytes) and ``version`` say what the content means. A file of another kind, version or size is
     left to those who have it open, and a new one is made in its place. Opened by the first use, and again by each
-    process after a fork. The place on the disk is taken at once, so that a full disk is an error here and does not kill
-    a process in the middle of a write; whoever shortens the file by hand does.
+    process after a fork, and where the file was deleted or replaced by another of its form while it was in use: all
+    processes are with the new one about a second later. The place on the disk is taken at once, so that a full disk is
+    an error here and does not kill a process in the middle of a write; whoever shortens the file by hand does.
 
     Safe for threads and processes, and for several objects on one file: the lock belongs to the open file, not to the
     process as with ``lockf``, which any other closing of the file would release. ``wait_s`` bounds the wait for it.
@@ -55,6 +58,9 @@ class SharedRegion:
         self._guard = threading.Lock()
         self._descriptor: int | None = None
         self._content: memoryview | None = None
+        self._look_at = 0.0
+        self.lost = 0
+        """How often the file was found deleted, replaced or shortened since this process opened it first."""
 
     def begin_anew(self) -> None:
         """After a fork, in the child: let go of the parent's open file, and with it of a lock that it may hold."""
@@ -89,6 +95,8 @@ class SharedRegion:
         if not self._guard.acquire(timeout=self._wait_s):
             raise TimeoutError
         try:
+            if time.monotonic() >= self._look_at:
+                self._look()
             if self._content is None or self._descriptor is None:
                 self._descriptor, self._content = self._open()
             try:
@@ -110,6 +118,28 @@ class SharedRegion:
 
     # (The same methods, and not others that call them: a request comes here several times.)
     __enter__, __exit__ = acquire, release
+
+    def _look(self) -> None:
+        """Let go of a file that others will not find any more: limits that each process keeps alone are none."""
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        if self._descriptor is not None and not self._is_common(self._descriptor):
+            self.lost += 1
+            self.close()
+
+    def _is_common(self, descriptor: int) -> bool:
+        try:
+            named = self._path.stat()
+            mine = os.fstat(descriptor)
+            if os.path.samestat(named, mine):
+                return mine.st_size == self._length
+            with self._path.open("rb") as file:
+                # One of another form is for others: this process stays with those who use what it has.
+                return file.read(_HEADER.size) != self._header
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # What cannot be looked at cannot be opened anew either; what is open works.
+            return True
 
     def _lock(self, descriptor: int) -> None:
         """Wait in short steps: the call that waits in the kernel knows no end."""

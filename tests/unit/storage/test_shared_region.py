@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -270,3 +271,42 @@ def test_many_that_start_at_once_agree_on_one_file(path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert _count(regions[0]) == 16 * 5
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "shortened"])
+def test_a_file_that_is_lost_while_it_is_in_use_is_made_anew_for_all(path: Path, how: str) -> None:
+    """Without that each process would go on alone: who has it open with the old file, who starts with a new one."""
+    mine, other = _region(path), _region(path)
+    _increment(mine, 2)
+    _increment(other, 2)
+    if how == "deleted":
+        path.unlink()
+    elif how == "replaced":
+        spare = path.with_name("spare")
+        _increment(_region(spare), 1)
+        spare.rename(path)
+    else:
+        os.truncate(path, 10)
+    give_up = time.monotonic() + 10
+    while mine.lost == 0 or other.lost == 0:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+        for region in (mine, other):
+            with region.locked():
+                pass
+    begun = 1 if how == "replaced" else 0
+    assert _count(mine) == begun
+    _increment(other, 1)
+    fresh = _region(path)
+    assert (_count(mine), _count(fresh), fresh.lost) == (begun + 1, begun + 1, 0)
+
+
+def test_a_file_of_another_form_in_its_place_is_not_fought_over(path: Path) -> None:
+    mine, newer = _region(path), _region(path, version=2)
+    _increment(mine, 1)
+    _increment(newer, 5)
+    until = time.monotonic() + 1.2
+    while time.monotonic() < until:
+        assert (_count(mine), _count(newer)) == (1, 5)
+        time.sleep(0.05)
+    assert (mine.lost, newer.lost) == (0, 0)
