@@ -54,9 +54,8 @@ import os, sys, threading, time
 from pathlib import Path
 from audit_samples import *
 from smsp_provider.audit.trail import AuditUnavailable
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous
-trail = SqliteAuditTrail(Path(sys.argv[1]), SystemClock(), synchronous=Synchronous.NORMAL, wait_s=10.0)
+from audit_trails import *
+trail = make_trail(Path(sys.argv[1]), wait_s=10.0)
 """
 
 

@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import delete
 
+from audit_trails import happened, make_trail
 from smsp_provider.audit.events import Change, OperatorAct, Record
 from smsp_provider.audit.operator_events import Alert, OperatorEvent
 from smsp_provider.domain.operator_lockout import LockoutPolicy
 from smsp_provider.domain.operator_passwords import PasswordPolicy
 from smsp_provider.domain.operators import EVERYTHING, Account, Operator, OrganisationScope, Role
 from smsp_provider.storage import operator_schema as schema
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.client_form import prepare
 from smsp_provider.storage.operator_accounts import OperatorAccounts
@@ -24,8 +26,6 @@ from smsp_provider.storage.operator_key import SeedKey
 from smsp_provider.storage.operator_login import LoggedIn, LoginPolicy, OperatorLogin
 from smsp_provider.storage.operator_secrets import Argon2Parameters, Passwords
 from smsp_provider.storage.operator_sessions import AccessPoint, OperatorSessions, SessionPolicy
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import Synchronous
 
 __all__ = [
     "CHEAP",
@@ -140,7 +140,7 @@ class Office:
     """The accounts of one registry, and all that works with them."""
 
     database: ClientDatabase
-    trail: SqliteAuditTrail
+    trail: ChainedAuditTrail
     key: SeedKey = field(default_factory=lambda: SeedKey(b"k" * 32))
     clock: SetClock = field(default_factory=SetClock)
     listener: Listener = field(default_factory=Listener)
@@ -162,7 +162,7 @@ class Office:
         return OperatorSessions(self.database, self.clock, self.trail, self.policy.sessions)
 
     def records(self) -> list[Record]:
-        return [entry.record for entry in self.trail.read()]
+        return happened(self.trail.read())
 
     def acts(self) -> list[OperatorAct]:
         return [record for record in self.records() if isinstance(record, OperatorAct)]
@@ -199,7 +199,7 @@ class Office:
 def office_at(url: str, directory: Path) -> Iterator[Office]:
     """A registry with an audit trail; nobody has an account yet."""
     clock = SetClock()
-    trail = SqliteAuditTrail(directory / "audit" / "audit.db", clock, synchronous=Synchronous.NORMAL)
+    trail = make_trail(directory / "audit" / "audit.db", clock)
     trail.open()
     database = ClientDatabase(url)
     prepare(database)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from audit_trails import happened
 from operator_samples import PASSWORD, code_of
 from smsp_provider.audit.events import OperatorAct
 from smsp_provider.cli.client_session import prepare_registry
@@ -12,7 +13,7 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.operators import Account, Operator, Role
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.operator_key import make_key
-from smsp_provider.wiring import build_audit
+from smsp_provider.wiring_audit import build_audit
 from smsp_provider.wiring_operators import operator_key_file
 
 __all__ = ["ACCOUNTS", "ADMINISTRATOR", "Desk", "write_configuration"]
@@ -84,5 +85,5 @@ class Desk:
 
     def acts(self) -> list[OperatorAct]:
         """What is on record of operators."""
-        records = [entry.record for entry in build_audit(self.settings, SystemClock()).read()]
+        records = happened(build_audit(self.settings, SystemClock()).read())
         return [record for record in records if isinstance(record, OperatorAct)]

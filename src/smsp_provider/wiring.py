@@ -31,6 +31,7 @@ from smsp_provider.itk.services import ServicePaths
 from smsp_provider.observe.logs import quieten_libraries
 from smsp_provider.observe.metrics import CountingObserver
 from smsp_provider.soap.addressing import AddressingPolicy
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.client_registry import ClientStore
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
@@ -42,16 +43,14 @@ from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_probing import SharedProbingWatch
 from smsp_provider.storage.shared_refusals import SharedRefusals
 from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.wiring_alerts import build_log
+from smsp_provider.wiring_audit import build_audit, vocabulary_file
 from smsp_provider.wiring_upstream import ForComparisons, build_connector
 from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = [
     "Provider",
-    "build_audit",
     "build_client_store",
     "build_counters",
     "build_policy",
@@ -64,7 +63,6 @@ __all__ = [
     "client_use",
     "service_paths",
     "shared_asids",
-    "start_record",
 ]
 
 
@@ -74,7 +72,7 @@ class Provider:
 
     pipeline: Pipeline
     schemas: Schemas
-    audit: SqliteAuditTrail
+    audit: ChainedAuditTrail
     observer: Observer
     throttle: SharedThrottle
     registry: ClientRegistry | None
@@ -95,7 +93,7 @@ def build_policy(settings: Settings) -> EnginePolicy:
     Raises:
         OSError, tomllib.TOMLDecodeError, pydantic.ValidationError: the vocabulary file is unusable.
     """
-    vocabulary, code_map = load_vocabulary(_vocabulary_file(settings))
+    vocabulary, code_map = load_vocabulary(vocabulary_file(settings))
     service = settings.service
     return EnginePolicy(
         vocabulary=vocabulary,
@@ -114,11 +112,6 @@ def build_policy(settings: Settings) -> EnginePolicy:
 def service_paths(settings: Settings) -> ServicePaths:
     """Where the services are."""
     return ServicePaths(frozenset(settings.server.service_paths), settings.server.operation_path_prefix)
-
-
-def build_audit(settings: Settings, clock: Clock) -> SqliteAuditTrail:
-    """The audit trail of this provider; nothing is opened yet."""
-    return SqliteAuditTrail(settings.audit.database, clock, synchronous=Synchronous[settings.audit.synchronous])
 
 
 def build_client_store(settings: Settings, clock: Clock) -> ClientStore:
@@ -258,25 +251,6 @@ def build_provider(
         refusals=refusals or build_refusals(settings, clock, observer, audit),
     )
     return Provider(pipeline, schemas, audit, observer, throttle, registry)
-
-
-def start_record(settings: Settings, clock: Clock) -> Start:
-    """The audit record of a start: version, and digests of the settings and of the reference data (SMSP-AUDIT-008)."""
-    effective = json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()
-    files = [_vocabulary_file(settings)]
-    if settings.schemas.directory is not None:
-        files += sorted(settings.schemas.directory.rglob("*.xsd"))
-    return Start(
-        clock.now(),
-        __version__,
-        settings.environment.value,
-        hashlib.sha256(effective).hexdigest(),
-        tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files),
-    )
-
-
-def _vocabulary_file(settings: Settings) -> Path:
-    return settings.vocabulary or config_file("vocabulary.toml")
 
 
 def shared_asids(settings: Settings) -> ASIDDirectory:

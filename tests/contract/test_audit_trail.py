@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from audit_samples import SystemClock, ending_of, intent_of, run_program, start_of, start_program
+from audit_samples import ending_of, intent_of, run_program, start_of, start_program
+from audit_trails import make_trail
 from smsp_provider.audit.events import Closure, Ending
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
+from smsp_provider.audit.lane_events import Closing, Opening
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
 
 
@@ -19,40 +21,43 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=[Synchronous.FULL, Synchronous.NORMAL], ids=["full", "normal"])
-def trail(request: pytest.FixtureRequest, path: Path) -> Iterator[SqliteAuditTrail]:
-    made = SqliteAuditTrail(path, SystemClock(), synchronous=request.param, wait_s=10.0)
+def trail(request: pytest.FixtureRequest, path: Path) -> Iterator[ChainedAuditTrail]:
+    made = make_trail(path, synchronous=request.param, wait_s=10.0)
     yield made
     made.close_session()
 
 
-def _closed(trail: SqliteAuditTrail) -> list[str]:
+def _closed(trail: ChainedAuditTrail) -> list[str]:
     return [entry.record.exchange_id for entry in trail.read() if isinstance(entry.record, Closure)]
 
 
 @pytest.mark.rule("SMSP-AUDIT-004", "SMSP-AUDIT-008", "SMSP-AUDIT-009")
-def test_records_come_back_in_order_with_gapless_sequence_numbers(trail: SqliteAuditTrail) -> None:
+def test_records_come_back_in_order_with_gapless_sequence_numbers(trail: ChainedAuditTrail) -> None:
     start, intent, ending = start_of(), intent_of("E1"), ending_of("E1")
     trail.record_start(start)
     trail.open_intent(intent)
     trail.close(ending)
-    entries = list(trail.read())
-    assert [(entry.seq, entry.record) for entry in entries] == [(1, start), (2, intent), (3, ending)]
-    assert len({entry.writer for entry in entries}) == 1
+    trail.close_session()
+    entries = sorted(trail.read(), key=lambda entry: entry.n)
+    assert [entry.n for entry in entries] == [1, 2, 3, 4, 5]
+    opening, *records, closing = (entry.record for entry in entries)
+    assert records == [start, intent, ending]
+    assert isinstance(opening, Opening)
+    assert isinstance(closing, Closing)
+    assert {(entry.lane, entry.writer) for entry in entries} == {(1, opening.writer)}
 
 
 @pytest.mark.rule("SMSP-AUDIT-004")
-def test_one_exchange_can_be_read_alone(trail: SqliteAuditTrail) -> None:
+def test_one_exchange_can_be_read_alone(trail: ChainedAuditTrail) -> None:
     for name in ("E1", "E2", "E3"):
         trail.open_intent(intent_of(name))
     trail.close(ending_of("E2"))
-    assert [entry.seq for entry in trail.read(exchange_id="E2")] == [2, 4]
-    assert [entry.seq for entry in trail.read(exchange_id="E2", after=2)] == [4]
-    assert [entry.seq for entry in trail.read(after=3)] == [4]
+    assert [entry.n for entry in trail.read(exchange_id="E2")] == [3, 5]
     assert list(trail.read(exchange_id="E9")) == []
 
 
 @pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
-def test_many_threads_find_their_record_durable_when_the_call_returns(trail: SqliteAuditTrail) -> None:
+def test_many_threads_find_their_record_durable_when_the_call_returns(trail: ChainedAuditTrail) -> None:
     missing: list[str] = []
 
     def exchange(name: str) -> None:
@@ -74,11 +79,11 @@ def test_many_threads_find_their_record_durable_when_the_call_returns(trail: Sql
     for thread in threads:
         thread.join(60)
     assert missing == []
-    assert [entry.seq for entry in trail.read()] == list(range(1, 24 * 5 * 2 + 1))
+    assert sorted(entry.n for entry in trail.read()) == list(range(1, 24 * 5 * 2 + 2))
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
-def test_several_processes_write_to_one_trail(trail: SqliteAuditTrail, path: Path) -> None:
+def test_several_processes_write_to_one_trail(trail: ChainedAuditTrail, path: Path) -> None:
     program = """
 def caller(number):
     for turn in range(10):
@@ -94,14 +99,15 @@ threads = [threading.Thread(target=caller, args=(number,)) for number in range(8
         with process:
             _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
-    entries = list(trail.read())
-    assert [entry.seq for entry in entries] == list(range(1, 3 * 8 * 10 * 2 + 1))
-    assert len({entry.writer for entry in entries}) == 3
+    lanes: dict[str, list[int]] = {}
+    for entry in trail.read():
+        lanes.setdefault(entry.writer, []).append(entry.n)
+    assert [sorted(numbers) for numbers in lanes.values()] == [list(range(1, 8 * 10 * 2 + 2))] * 3
     assert trail.recover() == 0
 
 
 @pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-004")
-def test_an_intent_left_open_by_a_killed_process_is_closed_as_unknown(trail: SqliteAuditTrail, path: Path) -> None:
+def test_an_intent_left_open_by_a_killed_process_is_closed_as_unknown(trail: ChainedAuditTrail, path: Path) -> None:
     program = """
 trail.open_intent(intent_of("answered"))
 trail.close(ending_of("answered"))
@@ -145,7 +151,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print(trail.recover())
 trail.close(ending_of("master"))
-print([type(entry.record).__name__ + " " + entry.record.exchange_id for entry in trail.read()])
+print([type(record).__name__ + " " + record.exchange_id for record in happened(trail.read())])
 print(len({entry.writer for entry in trail.read()}))
 """
     assert run_program(program, path).splitlines() == [
@@ -156,7 +162,7 @@ print(len({entry.writer for entry in trail.read()}))
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
-def test_a_forked_child_that_never_writes_does_not_keep_its_parent_alive(trail: SqliteAuditTrail, path: Path) -> None:
+def test_a_forked_child_that_never_writes_does_not_keep_its_parent_alive(trail: ChainedAuditTrail, path: Path) -> None:
     program = """
 trail.open_intent(intent_of("parent"))
 child = os.fork()
@@ -175,7 +181,7 @@ os._exit(0)
     assert _closed(trail) == ["parent"]
 
 
-def test_two_recoveries_at_once_close_an_intent_once(trail: SqliteAuditTrail, path: Path) -> None:
+def test_two_recoveries_at_once_close_an_intent_once(trail: ChainedAuditTrail, path: Path) -> None:
     run_program('for n in range(20): trail.open_intent(intent_of(f"E{n}"))', path)
     program = "sys.stdin.readline(); print(trail.recover())"
     processes = [start_program(program, path) for _ in range(3)]

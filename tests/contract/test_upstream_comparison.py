@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from audit_trails import make_trail
 from command_line import run_main
 from connectors_under_test import CODE_MAP, FHIR, HL7, SENDER, ConnectorWorld, connector_worlds
 from scripted_server import RealClock, RealIds
@@ -25,8 +26,6 @@ from smsp_provider.simulator.generate import watermarked
 from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.records import SpineTelecom
 from smsp_provider.storage.comparison_file import ComparisonFile
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import Synchronous
 from throttles import throttle_at, wait_until
 
 ANNE = replace(watermarked(7), telecoms=(SpineTelecom("HP", "tel:01632960000"),))
@@ -54,7 +53,7 @@ class Bench:
         self.file = folder / "comparisons.jsonl"
         audit_folder = folder / "audit"
         audit_folder.mkdir(mode=0o700)
-        self.audit = SqliteAuditTrail(audit_folder / "audit.db", RealClock(), synchronous=Synchronous.NORMAL)
+        self.audit = make_trail(audit_folder / "audit.db", RealClock())
         self.connector: SpineConnector = Comparing(
             worlds[HL7].connector,
             worlds[FHIR].connector,

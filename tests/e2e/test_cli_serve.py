@@ -5,14 +5,14 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
+from audit_trails import chain_rows
 from kept_output import keep
 from sandbox_process import COMMAND, environment, members, run_smsp, running_sandbox
 

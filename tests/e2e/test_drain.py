@@ -1,13 +1,12 @@
 """How a provider stops: what is under way ends well, what comes later is told to come again."""
 
 import http.client
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
+from audit_trails import chain_rows
 from served_provider import Answer, ServedProvider, served
 
 
@@ -72,8 +71,8 @@ def test_a_stopping_provider_ends_what_is_under_way_and_refuses_the_rest(tmp_pat
         assert under_way.answer is not None
         assert under_way.answer.code == "SMSP-0000"
         assert provider.process.wait(20) == 0
-        with closing(sqlite3.connect(tmp_path / "state" / "audit" / "audit.db")) as audit:
-            intents = audit.execute("SELECT count(*) FROM record WHERE kind = 'intent'").fetchone()[0]
+        kinds = [row.kind for row in chain_rows(tmp_path / "state" / "audit" / "audit.db")]
+        intents = kinds.count("intent")
         assert intents == len(spine.arrivals), "who was refused never came to Spine"
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from audit_trails import happened, make_trail
 from e2e.lies import ASKED, SHAPES
 from e2e.world import CROSS_CHECK, RETRIEVAL, Answer, World, make_world, read_answer
 from itk_messages import Request, request_for
 from kept_output import keep_file
 from smsp_provider.audit.events import Closure, Ending, Intent, Record
-from smsp_provider.engine.system import SystemClock
 from smsp_provider.simulator.faults import Fault, FaultKind
 
 ROOT = Path(__file__).resolve().parents[2]

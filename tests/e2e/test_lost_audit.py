@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import time
 from contextlib import closing, suppress
 from http.client import HTTPConnection
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from audit_trails import chain_rows
 from sandbox_process import members, run_smsp, running_sandbox
 
 ASK = ("call", "verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "19791103", "--url")
@@ -18,11 +18,8 @@ ASK = ("call", "verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "197911
 
 def _workers(database: Path, tree: int) -> list[int]:
     """The processes that serve: writers of the trail, but for those above them, which wrote start and registrations."""
-    not_above = (
-        "SELECT pid FROM writer WHERE id NOT IN (SELECT writer FROM record WHERE kind IN ('start', 'change', 'act'))"
-    )
-    with closing(sqlite3.connect(database)) as audit:
-        known = {pid for (pid,) in audit.execute(not_above)}
+    rows = chain_rows(database)
+    known = {row.pid for row in rows} - {row.pid for row in rows if row.kind in ("start", "change", "act")}
     return [pid for pid in members(tree) if pid in known]
 
 

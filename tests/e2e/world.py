@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from lxml import etree
 
+from audit_trails import TrailTail
 from itk_messages import Fields, Request, request_for
 from kept_output import keep, keep_fault
 from smsp_provider.audit.events import Closure, Ending, Intent

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
+from audit_trails import make_trail
 from kept_output import keep
 from smsp_provider.audit.events import Closure, Ending, EndingKind, Intent
-from smsp_provider.engine.system import SystemClock
 from soak.driver import DEADLINE_SECONDS, IN_A_LOG
 
 __all__ = ["Report", "soak_in_process", "soak_served"]

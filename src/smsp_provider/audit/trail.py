@@ -1,7 +1,7 @@
 """The port of the audit trail: no intent, no query; no ending, no answer (safety.md section 5).
 
 Every method returns only when what it wrote survives the death of the process, and is safe to call from many threads.
-The port speaks of records and their order only, so a store may chain, encrypt or replicate them without a change here.
+The port speaks of records and their order only: a store chains, encrypts or replicates them without a change here.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,14 @@ class AuditUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record as kept: ``seq`` counts from 1 without gaps (SMSP-AUDIT-009), ``writer`` names the process."""
+    """A record as kept: ``n`` counts from 1 without gaps within the ``lane`` (SMSP-AUDIT-009).
 
-    seq: int
+    ``lane`` is the lane's id in this database, see :class:`smsp_provider.audit.chain.Lane`; ``writer`` names the
+    process.
+    """
+
+    lane: int
+    n: int
     writer: str
     record: Record
 
@@ -97,10 +102,10 @@ class AuditTrail(Protocol):
 
 
 class AuditReader(Protocol):
-    """Where records are read, in the order in which they became durable."""
+    """Where records are read, ordered by their moment, and by lane and n where that is the same."""
 
-    def read(self, *, exchange_id: str | None = None, after: int = 0) -> Iterator[Entry]:
-        """The entries with ``seq`` above ``after``, of one exchange or of all.
+    def read(self, *, exchange_id: str | None = None) -> Iterator[Entry]:
+        """The entries of one exchange or of all; what was erased is missing.
 
         Raises:
             AuditUnavailable: the trail cannot be read, or an entry is not what this version writes.

@@ -23,14 +23,14 @@ from smsp_provider.config.operators import OperatorPolicy
 from smsp_provider.config.settings import Settings
 from smsp_provider.domain.operators import Operator, Permission, Role
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.operator_accounts import AccountRefused, OperatorAccounts
 from smsp_provider.storage.operator_key import KeyUnusable
 from smsp_provider.storage.operator_login import LoginRefused, OperatorLogin
 from smsp_provider.storage.operator_sessions import OperatorSessions, SessionOver
 from smsp_provider.storage.operator_token_file import OperatorTokenFile, TokenFileUnsafe
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.wiring import build_audit
+from smsp_provider.wiring_audit import build_audit
 from smsp_provider.wiring_operators import (
     build_accounts,
     build_login,
@@ -53,7 +53,7 @@ class OperatorOffice:
     settings: Settings
     database: ClientDatabase
     clock: SystemClock
-    trail: SqliteAuditTrail
+    trail: ChainedAuditTrail
 
     @property
     def accounts(self) -> OperatorAccounts:

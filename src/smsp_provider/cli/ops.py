@@ -13,12 +13,13 @@ from typing import Final
 from smsp_provider.config.section import split_bind
 from smsp_provider.config.settings import ClientPolicy, Settings
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.observe.clock_state import read_kernel_clock
 from smsp_provider.observe.logs import Level, LogObserver
 from smsp_provider.observe.metrics import CONTENT_TYPE, exposition, throughput
-from smsp_provider.storage.sqlite_audit import keep_to
 from smsp_provider.web.application import is_writable
 from smsp_provider.web.ops import Readiness, serve_ops
-from smsp_provider.wiring import build_audit, build_client_store, build_counters, build_throttle
+from smsp_provider.wiring import build_client_store, build_counters, build_throttle
+from smsp_provider.wiring_audit import build_audit, keep_to_trail
 
 __all__ = ["ops_socket", "run_ops"]
 
@@ -35,9 +36,9 @@ def ops_socket(bind: str) -> socket.socket:
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
 
 
-def run_ops(settings: Settings, listener: socket.socket, audit_inode: int, observer: LogObserver) -> int:
+def run_ops(settings: Settings, listener: socket.socket, audit_mark: str, observer: LogObserver) -> int:
     """Answer until told to stop; the exit code."""
-    keep_to(settings.audit.database, audit_inode)
+    keep_to_trail(settings, audit_mark)
     clock = SystemClock()
     throttle, counters = build_throttle(settings, clock), build_counters(settings)
     log_throughput = _DailyThroughput(counters.hours, observer, clock.now().date())
@@ -50,7 +51,7 @@ def run_ops(settings: Settings, listener: socket.socket, audit_inode: int, obser
 
     def metrics() -> bytes:
         try:
-            return exposition(counters.read(), counters.hours(), throttle.use(), clock.now())
+            return exposition(counters.read(), counters.hours(), throttle.use(), clock.now(), read_kernel_clock())
         except Exception as error:  # noqa: BLE001 - a table that somebody else wrote into can hold anything
             observer.note(Level.ERROR, f"The metrics cannot be made: {type(error).__name__}")
             raise OSError(errno.EIO, "no metrics") from None

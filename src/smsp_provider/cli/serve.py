@@ -30,14 +30,15 @@ from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.alerts import finish_alerts
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.chained_audit import end_sessions
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.soon import do_what_is_left
-from smsp_provider.storage.sqlite_audit import keep_to
-from smsp_provider.storage.sqlite_file import StorageUnsafe
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
-from smsp_provider.wiring import build_audit, build_throttle, build_throttle_of_comparisons, start_record
+from smsp_provider.wiring import build_throttle, build_throttle_of_comparisons
 from smsp_provider.wiring_alerts import build_log
+from smsp_provider.wiring_audit import build_audit, keep_to_trail, start_record
 
 __all__ = ["run_provider", "serve"]
 
@@ -80,15 +81,15 @@ def run_provider(settings: Settings) -> ExitCode:
     lock = _take_lock(settings.audit.database)
     operators: list[Child] = []
     try:
-        audit_inode = _open_audit(settings)
+        audit_mark = _open_audit(settings)
         for warning in ready_registry(settings):
             click.echo(f"warning: {warning}", err=True)
         throttle = _begin_limits(settings)
         if settings.server.ops is not None:
-            operators.append(_start_ops(settings, settings.server.ops, audit_inode))
+            operators.append(_start_ops(settings, settings.server.ops, audit_mark))
             click.echo(f"smsp: health and metrics on http://{settings.server.ops}", err=True)
         for name, listener in wanted.items():
-            children.append(_start(name, listener, settings, audit_inode))
+            children.append(_start(name, listener, settings, audit_mark))
             click.echo(f"smsp: serving on {_shown(name, listener)}", err=True)
         ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reload_asked))
         with suppress(OSError):
@@ -158,15 +159,15 @@ def _take_lock(database: Path) -> int:
     return descriptor
 
 
-def _open_audit(settings: Settings) -> int:
+def _open_audit(settings: Settings) -> str:
     """Close what died open, and put this start on record; nothing stays open in this process.
 
-    Returns which file it is, so that the workers use no other.
+    Returns which trail it is, so that the workers use no other.
     """
     clock = SystemClock()
     audit = build_audit(settings, clock)
     try:
-        inode = audit.open()
+        mark = audit.open()
         closed = audit.recover()
         audit.record_start(start_record(settings, clock))
     except (AuditUnavailable, StorageUnsafe) as error:
@@ -176,7 +177,7 @@ def _open_audit(settings: Settings) -> int:
         audit.close_session()
     if closed:
         click.echo(f"smsp: {closed} requests of an earlier run had no recorded ending; they are closed now", err=True)
-    return inode
+    return mark
 
 
 def _begin_limits(settings: Settings) -> SharedThrottle:
@@ -196,19 +197,19 @@ def _begin_limits(settings: Settings) -> SharedThrottle:
     return throttle
 
 
-def _start_ops(settings: Settings, bind: str, audit_inode: int) -> Child:
+def _start_ops(settings: Settings, bind: str, audit_mark: str) -> Child:
     try:
         listener = ops_socket(bind)
     except OSError as error:
         raise CannotStart(f"server.ops: cannot listen on {bind}: {error.strerror or error}") from None
     observer = build_log(settings, sys.stdout.buffer, SystemClock())
     with listener:
-        return start_child("ops", lambda: run_ops(settings, listener, audit_inode, observer))
+        return start_child("ops", lambda: run_ops(settings, listener, audit_mark, observer))
 
 
-def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) -> Child:
+def _start(name: str, listener: Listener, settings: Settings, audit_mark: str) -> Child:
     def work() -> int:
-        keep_to(settings.audit.database, audit_inode)
+        keep_to_trail(settings, audit_mark)
         level = LogLevel(Level[settings.log.level.upper()])
         observer = build_log(settings, sys.stdout.buffer, SystemClock(), level)
         audit, throttle = build_audit(settings, SystemClock()), build_throttle(settings, SystemClock())
@@ -229,6 +230,11 @@ def _start(name: str, listener: Listener, settings: Settings, audit_inode: int) 
 def _at_worker_end() -> None:
     do_what_is_left()
     finish_alerts(LAST_ALERTS_SECONDS)
+
+
+def _end_worker() -> None:
+    do_what_is_left()
+    end_sessions()
 
 
 class _Upkeep:

@@ -161,8 +161,16 @@ class AuditDatabase(TrailReader, Protocol):
         """
         ...
 
+    def head(self, lane: Lane) -> Head | None:
+        """Where a lane ends at this moment; None where it has no record."""
+        ...
+
     def heads(self, *, since: date | None = None) -> Sequence[Head]:
         """Where each lane of these days ends at this moment, by ascending lane."""
+        ...
+
+    def last_lane(self) -> Lane | None:
+        """The lane that began last; None where none ever did."""
         ...
 
     def unended(self) -> Sequence[Lane]:

@@ -8,18 +8,20 @@ import os
 import sqlite3
 import stat
 import time
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.private_file import make_private
+from smsp_provider.storage.sqlite_audit_schema import APPLICATION_ID, FORM, TRAIL
 
-__all__ = ["StorageUnsafe", "Synchronous", "connect_reader", "connect_writer", "has_room"]
+__all__ = ["Synchronous", "connect_reader", "connect_writer", "has_room", "is_in_memory"]
 
-_APPLICATION_ID: Final = 0x534D5350
-"""``SMSP`` in ASCII: tells this file from any other SQLite database."""
-_FORM: Final = 1
+_UNCHAINED: Final = 1
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SMALLEST_PAGE: Final = 512
 _LEAST_ROOM: Final = 8_000_000
@@ -30,29 +32,10 @@ _LOG_PAGES: Final = 8192
 Nobody commits meanwhile, for some ten milliseconds and however long the disk takes. At SQLite's own 1000 pages these
 pauses took more of the time than the commits themselves.
 """
+_IN_MEMORY: Final = ("tmpfs", "ramfs", "devtmpfs")
 _LOOKS: Final = 4
 _BETWEEN_LOOKS_SECONDS: Final = 0.005
 _BEGIN_ANEW: Final = "although there was one here: restore it, or move away all that is left of it"
-
-_FIRST_FORM: Final = (
-    """CREATE TABLE writer (
-        id INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, at TEXT NOT NULL,
-        after INTEGER NOT NULL
-    )""",
-    "CREATE TABLE writer_end (writer INTEGER PRIMARY KEY REFERENCES writer (id), at TEXT NOT NULL)",
-    """CREATE TABLE record (
-        seq INTEGER PRIMARY KEY, writer INTEGER NOT NULL REFERENCES writer (id), kind TEXT NOT NULL, exchange TEXT,
-        at TEXT NOT NULL, body TEXT NOT NULL
-    )""",
-    *(
-        f"CREATE TRIGGER {table}_no_{action} BEFORE {action} ON {table}"
-        f" BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
-        for table in ("writer", "writer_end", "record")
-        for action in ("UPDATE", "DELETE")
-    ),
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    f"PRAGMA user_version = {_FORM}",
-)
 
 
 class Synchronous(Enum):
@@ -95,13 +78,15 @@ def connect_writer(path: Path, synchronous: Synchronous, *, wait_s: float, creat
 
 
 def connect_reader(path: Path, *, wait_s: float) -> sqlite3.Connection:
-    """Open an existing database for reading only.
+    """Open an existing database for reading only, usable from any thread.
 
     Raises:
         StorageUnsafe: it is another kind of database.
         sqlite3.Error: it cannot be opened.
     """
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s, isolation_level=None)
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s, isolation_level=None, check_same_thread=False
+    )
     try:
         _check_form(connection)
     except BaseException:
@@ -118,6 +103,22 @@ def has_room(path: Path) -> bool:
     """
     found = os.statvfs(path.parent)
     return not found.f_flag & os.ST_RDONLY and found.f_bavail * found.f_frsize >= _LEAST_ROOM
+
+
+def is_in_memory(path: Path) -> bool:
+    """Whether the file system of ``path`` is lost with the machine's memory, as far as the system tells (Linux).
+
+    Raises:
+        OSError: its directory cannot be looked at.
+    """
+    device = path.parent.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(FileNotFoundError):
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            mount, _, kind = line.partition(" - ")
+            if mount.split()[2] == number:
+                return kind.split()[0] in _IN_MEMORY
+    return False
 
 
 def _check_place(path: Path, *, create: bool) -> None:
@@ -172,7 +173,11 @@ def _prepare(connection: sqlite3.Connection, *, wait_s: float, create: bool) -> 
     try:
         # Two processes may start at once; the second one finds the work done.
         if _is_empty(connection):
-            for statement in _FIRST_FORM:
+            naming, *others = TRAIL
+            connection.execute(naming)
+            made_at = datetime.now(UTC).isoformat(timespec="microseconds")
+            connection.execute("INSERT INTO trail VALUES (?, ?, ?)", (str(uuid.uuid4()).upper(), made_at, FORM))
+            for statement in others:
                 connection.execute(statement)
     except BaseException:
         connection.execute("ROLLBACK")
@@ -195,9 +200,15 @@ def _switch_to_log(connection: sqlite3.Connection, wait_s: float) -> None:
 
 
 def _check_form(connection: sqlite3.Connection) -> None:
-    if _value(connection, "application_id") != _APPLICATION_ID:
+    if _value(connection, "application_id") != APPLICATION_ID:
         raise StorageUnsafe("the file is a database of another application")
-    if _value(connection, "user_version") != _FORM:
+    form = _value(connection, "user_version")
+    if form == _UNCHAINED:
+        raise StorageUnsafe(
+            "the audit trail is of an earlier version, without a chain (form 1): keep it, but move its directory away,"
+            " and let this version begin a new one"
+        )
+    if form != FORM:
         raise StorageUnsafe("the audit trail has a form that this version does not know")
 
 
@@ -209,3 +220,5 @@ def _check_modes(connection: sqlite3.Connection, synchronous: Synchronous) -> No
         raise StorageUnsafe("the synchronous level of the audit trail cannot be set")
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+    # Not only while something is erased: a page that is split would keep copies of what was moved to another one.
+    connection.execute("PRAGMA secure_delete = ON")

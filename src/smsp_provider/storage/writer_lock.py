@@ -37,6 +37,10 @@ class WriterLock:
             raise
         return cls(directory, token, descriptor)
 
+    def is_held(self) -> bool:
+        """Whether it keeps others away still: not after somebody removed its file."""
+        return os.fstat(self._descriptor).st_nlink > 0
+
     def release(self) -> None:
         """Close the descriptor and leave the file: whoever recovers removes it.
 

@@ -7,8 +7,8 @@ from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.config.settings import HTTPSListener, LeastTLS, Settings
 from smsp_provider.itk.services import SERVICES
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import StorageUnsafe
+from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
 from smsp_provider.web.server import Listener, SocketAccess
 from smsp_provider.web.spyne_app import make_app
@@ -75,7 +75,7 @@ def _documents(settings: Settings, provider: Provider) -> Documents:
     return Documents(lambda url: render_wsdl(wsdl, request_url=url, service_paths=paths), xsd)
 
 
-def is_writable(audit: SqliteAuditTrail) -> bool:
+def is_writable(audit: ChainedAuditTrail) -> bool:
     """Nothing is answered that is not on record: without the audit trail there is no service."""
     try:
         audit.open()

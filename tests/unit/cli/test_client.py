@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from audit_trails import happened
 from client_samples import client_of
 from command_line import Done, run_main
 from signed_in import write_configuration
@@ -31,7 +32,8 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.clients import Client, FingerprintPin, Limits, PinState
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientStore
-from smsp_provider.wiring import build_audit, build_client_store, build_throttle
+from smsp_provider.wiring import build_client_store, build_throttle
+from smsp_provider.wiring_audit import build_audit
 from tls_fixtures import TestPKI, make_pki
 
 FIELDS = (
@@ -79,7 +81,7 @@ class Commands:
         """The changes on the audit trail."""
         if not self.settings.audit.database.exists():
             return []
-        records = [entry.record for entry in build_audit(self.settings, SystemClock()).read()]
+        records = happened(build_audit(self.settings, SystemClock()).read())
         assert all(isinstance(record, Change) for record in records)
         return [record for record in records if isinstance(record, Change)]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from audit_trails import happened
 from client_samples import certificate_of, client_of
 from postgres_server import new_database
 from smsp_provider.audit.events import Change
@@ -30,7 +31,8 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.storage.client_registry import ClientChange
 from smsp_provider.storage.clients_schema import VERSION_TABLE
-from smsp_provider.wiring import build_audit, build_client_store, build_registry
+from smsp_provider.wiring import build_client_store, build_registry
+from smsp_provider.wiring_audit import build_audit
 from tls_fixtures import make_pki
 
 EMPTY = "the client registry is empty: nobody is let in (`smsp client add`)"
@@ -141,7 +143,7 @@ def test_the_client_of_a_sandbox_is_a_client_like_any_other(tmp_path: Path) -> N
     assert client.usernames == set(USERNAMES)
     assert client.access_methods == set(AccessMethod)
     assert len(client.organisations) > 100
-    (record,) = [entry.record for entry in build_audit(settings, SystemClock()).read()]
+    (record,) = happened(build_audit(settings, SystemClock()).read())
     assert isinstance(record, Change)
     observer = LogObserver(io.BytesIO(), LogLevel(Level.INFO), SystemClock())
     registry = build_registry(settings, SystemClock(), observer)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit_samples import start_program
+from audit_trails import make_trail
 from edge_endpoint import EventList
 from smsp_provider.audit.events import RefusalCount, RefusalMark, Refusals
 from smsp_provider.audit.operator_events import Alert, AlertKind
@@ -17,8 +18,6 @@ from smsp_provider.engine.exchange import Peer
 from smsp_provider.engine.refusals import RefusedRequest
 from smsp_provider.storage.refusal_rows import NAMED_PEERS
 from smsp_provider.storage.shared_refusals import SharedRefusals
-from smsp_provider.storage.sqlite_audit import SqliteAuditTrail
-from smsp_provider.storage.sqlite_file import Synchronous
 
 MINUTE = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 CERTIFICATE = PeerCertificate("ab" * 32, "CN=x", "CN=y", "stranger.example", b"")
@@ -47,7 +46,7 @@ class World:
     events: EventList = field(default_factory=EventList)
 
     def __post_init__(self) -> None:
-        self.trail = SqliteAuditTrail(self.folder / "audit.db", self.clock, synchronous=Synchronous.NORMAL)
+        self.trail = make_trail(self.folder / "audit.db", self.clock)
         self.trail.open()
         self.refusals = SharedRefusals(self.folder / "refusals.table", self.trail, self.clock, self.events)
 

@@ -5,11 +5,14 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from smsp_provider.storage.sqlite_file import StorageUnsafe, Synchronous, connect_reader, connect_writer, has_room
+from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.sqlite_audit_schema import day_statements
+from smsp_provider.storage.sqlite_file import Synchronous, connect_reader, connect_writer, has_room, is_in_memory
 
 
 @pytest.fixture
@@ -19,6 +22,15 @@ def path(tmp_path: Path) -> Path:
 
 def _make(path: Path) -> None:
     connect_writer(path, Synchronous.FULL, wait_s=1).close()
+
+
+_INSERT = "INSERT INTO row_20261121 VALUES (1, ?, 'start', 0, NULL, x'', x'', ?)"
+
+
+def _begin_lane(connection: sqlite3.Connection) -> None:
+    for statement in day_statements(date(2026, 11, 21)):
+        connection.execute(statement)
+    connection.execute("INSERT INTO lane VALUES (1, 'L', '2026-11-21', 'W', 1, 0, 'K', x'00')")
 
 
 @pytest.mark.rule("SMSP-AUDIT-001", "IFC-LOG-02")
@@ -51,16 +63,15 @@ def test_the_synchronous_level_is_the_one_asked_for(path: Path, level: Synchrono
 def test_commits_are_seldom_held_up_by_the_move_of_the_log_and_the_log_stays_bounded(path: Path) -> None:
     moved: list[int] = []
     with closing(connect_writer(path, Synchronous.NORMAL, wait_s=1)) as connection:
+        _begin_lane(connection)
         before = path.stat().st_size
-        for number in range(9000):
-            connection.execute(
-                "INSERT INTO record (writer, kind, at, body) VALUES (1, 'start', '', ?)", (f"{number:900}",)
-            )
+        for number in range(6000):
+            connection.execute(_INSERT, (number + 1, f"{number:900}".encode()))
             if path.stat().st_size != before:
                 moved.append(number)
                 before = path.stat().st_size
-        assert len(moved) == 1
-        assert moved[0] > 4000
+        assert len(moved) in (1, 2)
+        assert moved[0] > 2000
         assert path.with_name("audit.sqlite-wal").stat().st_size < 64_000_000
 
 
@@ -89,29 +100,87 @@ def test_the_database_of_another_application_is_refused_and_left_alone(path: Pat
 
 def test_a_form_of_a_later_version_is_refused(path: Path) -> None:
     with closing(connect_writer(path, Synchronous.FULL, wait_s=1)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(StorageUnsafe, match="form"):
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(StorageUnsafe, match="does not know"):
         _make(path)
 
 
-@pytest.mark.rule("SMSP-AUDIT-001")
-@pytest.mark.parametrize("table", ["record", "writer", "writer_end"])
-@pytest.mark.parametrize("change", ["DELETE FROM {}", "UPDATE {} SET at = 'later'"])
-def test_what_is_on_record_cannot_be_changed_or_removed(path: Path, table: str, change: str) -> None:
+def test_a_trail_without_a_chain_is_refused_with_what_to_do(path: Path) -> None:
     with closing(connect_writer(path, Synchronous.FULL, wait_s=1)) as connection:
-        connection.execute("INSERT INTO writer (token, pid, at, after) VALUES ('W', 1, 'now', 0)")
-        connection.execute("INSERT INTO writer_end (writer, at) VALUES (1, 'now')")
-        connection.execute("INSERT INTO record (writer, kind, at, body) VALUES (1, 'start', 'now', '{}')")
-        read = "SELECT at FROM {}"
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(change.format(table))
-        assert connection.execute(read.format(table)).fetchall() == [("now",)]
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(StorageUnsafe, match="move its directory away"):
+        _make(path)
+
+
+_CHANGES = {
+    "the trail": ("UPDATE trail SET id = 'X'", "DELETE FROM trail", "INSERT INTO trail VALUES ('X', '', 2)"),
+    "a lane": ("UPDATE lane SET writer = 'X'", "DELETE FROM lane", "REPLACE INTO lane SELECT * FROM lane"),
+    "the end of a lane": (
+        "UPDATE lane_end SET at = 1",
+        "DELETE FROM lane_end",
+        "REPLACE INTO lane_end VALUES (2, 1)",
+    ),
+    "what was erased": ("UPDATE erased SET n = 7", "DELETE FROM erased", "REPLACE INTO erased VALUES (1, 1, 9, 9)"),
+    "a root": ("UPDATE root SET statement = x'00'", "DELETE FROM root", "REPLACE INTO root VALUES (1, x'00', x'00')"),
+    "a record": (
+        "UPDATE chain_20261121 SET kind = 'X'",
+        "DELETE FROM chain_20261121",
+        "REPLACE INTO chain_20261121 SELECT * FROM chain_20261121",
+    ),
+    "a content": (
+        "UPDATE content_20261121 SET sealed = x'00'",
+        "DELETE FROM content_20261121 WHERE n = 2",
+        "REPLACE INTO content_20261121 SELECT * FROM content_20261121",
+    ),
+}
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("changes", _CHANGES.values(), ids=_CHANGES)
+def test_what_is_on_record_cannot_be_changed_or_removed(path: Path, changes: tuple[str, ...]) -> None:
+    with closing(connect_writer(path, Synchronous.FULL, wait_s=1)) as connection:
+        _begin_lane(connection)
+        connection.execute(_INSERT, (1, b"erased"))
+        connection.execute(_INSERT, (2, b"kept"))
+        connection.execute("INSERT INTO lane_end VALUES (2, 0)")
+        connection.execute("INSERT INTO erased VALUES (1, 1, 1, 2)")
+        connection.execute("INSERT INTO root VALUES (1, x'', x'')")
+        before = list(connection.iterdump())
+        for change in changes:
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(change)
+        assert list(connection.iterdump()) == before
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_content_goes_only_where_it_was_erased_and_a_key_may_be_wrapped_anew(path: Path) -> None:
+    with closing(connect_writer(path, Synchronous.FULL, wait_s=1)) as connection:
+        _begin_lane(connection)
+        connection.execute(_INSERT, (1, b"erased"))
+        connection.execute("INSERT INTO erased VALUES (1, 1, 1, 2)")
+        connection.execute("DELETE FROM content_20261121 WHERE n = 1")
+        connection.execute("UPDATE lane SET key_id = 'new', wrapped_key = x'01'")
+        assert connection.execute("SELECT n, sealed FROM row_20261121").fetchall() == [(1, None)]
+
+
+@pytest.mark.rule("SMSP-AUDIT-009")
+def test_a_record_is_the_next_of_a_lane_that_goes_on(path: Path) -> None:
+    with closing(connect_writer(path, Synchronous.FULL, wait_s=1)) as connection:
+        _begin_lane(connection)
+        connection.execute(_INSERT, (1, b""))
+        for number in (0, 1, 3):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(_INSERT, (number, b""))
+        connection.execute("INSERT INTO lane_end VALUES (1, 0)")
+        with pytest.raises(sqlite3.IntegrityError, match="the lane is ended"):
+            connection.execute(_INSERT, (2, b""))
+        assert connection.execute("SELECT count(*) FROM row_20261121").fetchone() == (1,)
 
 
 def test_a_reader_cannot_write(path: Path) -> None:
     _make(path)
     with closing(connect_reader(path, wait_s=1)) as connection, pytest.raises(sqlite3.OperationalError):
-        connection.execute("INSERT INTO writer (token, pid, at, after) VALUES ('W', 1, 'now', 0)")
+        connection.execute("INSERT INTO root VALUES (1, x'', x'')")
 
 
 def test_a_file_system_that_takes_no_more_is_told_from_one_with_room(path: Path) -> None:
@@ -120,6 +189,15 @@ def test_a_file_system_that_takes_no_more_is_told_from_one_with_room(path: Path)
     assert not has_room(Path("/proc/audit.sqlite")), "a real one without room, wherever this runs"
     with pytest.raises(OSError, match="No such file"):
         has_room(path.parent / "none" / "audit.sqlite")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="only Linux tells of its mounts like that")
+def test_a_file_system_in_memory_is_told_from_a_disk() -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    kinds = {line.split(" - ")[1].split()[0]: line.split()[4] for line in mounts.splitlines()}
+    assert not is_in_memory(Path("/proc/audit.sqlite"))
+    if "tmpfs" in kinds:
+        assert is_in_memory(Path(kinds["tmpfs"], "audit.sqlite"))
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")

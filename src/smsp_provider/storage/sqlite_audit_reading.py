@@ -1,0 +1,247 @@
+"""What is kept in an audit trail in SQLite, read: also from a copy of the file, which is never written to.
+
+Source: SMSP-AUDIT-001, 009.
+"""
+
+import errno
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.storage.audit_database import ErasedRow, Head, LaneClosed, StorageUnsafe
+from smsp_provider.storage.sqlite_audit_schema import LANE_ENDED, first_id, last_id, suffix_of
+from smsp_provider.storage.sqlite_file import connect_reader
+
+__all__ = ["SqliteTrailReader", "unavailable"]
+
+_LANE: Final = "SELECT id, token, day, writer, key_id, wrapped_key FROM lane"
+_CHAINED: Final = 'lane, n, kind, at, exchange, "commitment", link'
+_OPEN_INTENTS: Final = (
+    "SELECT exchange FROM ({rows}) WHERE kind = 'intent' EXCEPT"
+    " SELECT exchange FROM ({rows}) WHERE kind IN ('ending', 'closure')"
+)
+_OF_A_WRITER: Final = 2
+
+Row = TypeVar("Row")
+
+
+def unavailable(error: BaseException) -> AuditUnavailable:
+    """The failure as the trail tells it: SQLite's or the system's own name of the error, or our own fixed text."""
+    match error:
+        case AuditUnavailable():
+            return error
+        case StorageUnsafe():
+            return AuditUnavailable(str(error))
+        case sqlite3.IntegrityError() if str(error) == LANE_ENDED:
+            return LaneClosed(LANE_ENDED)
+        case sqlite3.Error():
+            return AuditUnavailable(getattr(error, "sqlite_errorname", None) or type(error).__name__)
+        case OSError():
+            return AuditUnavailable(errno.errorcode.get(error.errno or 0, "EUNKNOWN"))
+        case _:
+            return AuditUnavailable(type(error).__name__)
+
+
+class SqliteTrailReader:
+    """Implements :class:`smsp_provider.audit.chain.TrailReader` on a file; safe for threads.
+
+    Nothing is opened until it is needed. One connection stays open for what is asked for one by one; each iteration
+    has its own, on the state of the trail at its beginning. ``wait_s`` bounds the wait for the work of others.
+    """
+
+    def __init__(self, path: Path, *, wait_s: float = 3.0) -> None:
+        self._path = path
+        self._wait_s = wait_s
+        self.begin_reading()
+        _readers.add(self)
+
+    def begin_reading(self) -> None:
+        """The state of one process: nothing is open yet. Called by the hooks at the end of this module too."""
+        self._reading = threading.RLock()
+        self._reader: sqlite3.Connection | None = None
+        self._reader_inode = 0
+
+    def pause_reading(self) -> None:
+        """Before a fork: a child must not inherit a connection, not even an idle one, because its locks would not."""
+        self._reading.acquire()
+        self.close_reader()
+
+    def resume_reading(self) -> None:
+        """After a fork, in the parent."""
+        self._reading.release()
+
+    def close_reader(self) -> None:
+        """Close what stays open for reading; the next call opens it again."""
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def trail_id(self) -> str:
+        """See :meth:`TrailReader.trail_id`."""
+        found = self._ask("SELECT id FROM trail")
+        if len(found) != 1:
+            raise AuditUnavailable("the audit trail has no name of its own")
+        return str(found[0][0])
+
+    def lanes(self, *, since: date | None = None, until: date | None = None) -> Sequence[Lane]:
+        """See :meth:`TrailReader.lanes`."""
+        where = " WHERE day >= ? AND day <= ? ORDER BY id"
+        return self._lanes(where, (_day(since, date.min), _day(until, date.max)))
+
+    def chain(self, lane: Lane, *, after: int = 0) -> Iterator[ChainedRecord]:
+        """See :meth:`TrailReader.chain`."""
+        return self._rows(lane, after, f"SELECT {_CHAINED} FROM chain_", ChainedRecord._make)  # noqa: S608 - constants
+
+    def contents(self, lane: Lane, *, after: int = 0) -> Iterator[SealedContent]:
+        """See :meth:`TrailReader.contents`."""
+        return self._rows(lane, after, "SELECT lane, n, sealed FROM content_", SealedContent._make)
+
+    def content(self, lane: Lane, n: int) -> SealedContent | None:
+        """See :meth:`TrailReader.content`."""
+        found = self._of_day(lane, "content", "SELECT lane, n, sealed FROM {} WHERE id = ?", (first_id(lane.id, n),))
+        return SealedContent._make(found[0]) if found else None
+
+    def record(self, lane: Lane, n: int) -> ChainedRecord | None:
+        """See :meth:`TrailReader.record`."""
+        found = self._of_day(lane, "chain", f"SELECT {_CHAINED} FROM {{}} WHERE id = ?", (first_id(lane.id, n),))  # noqa: S608 - constants
+        return ChainedRecord._make(found[0]) if found else None
+
+    def roots(self, *, after: int = 0) -> Iterator[SignedRoot]:
+        """See :meth:`TrailReader.roots`."""
+        query = "SELECT number, statement, signature FROM root WHERE number > ? ORDER BY number"
+        return self._iterate(query, (after,), SignedRoot._make)
+
+    def last_root(self) -> SignedRoot | None:
+        """See :meth:`AuditDatabase.last_root`."""
+        found = self._ask("SELECT number, statement, signature FROM root ORDER BY number DESC LIMIT 1")
+        return SignedRoot._make(found[0]) if found else None
+
+    def heads(self, *, since: date | None = None) -> Sequence[Head]:
+        """See :meth:`AuditDatabase.heads`."""
+        heads = (self.head(lane) for lane in self.lanes(since=since))
+        return [head for head in heads if head is not None]
+
+    def head(self, lane: Lane) -> Head | None:
+        """Where a lane ends at this moment; None where it has no record."""
+        query = "SELECT lane, n, link FROM {} WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+        found = self._of_day(lane, "chain", query, (first_id(lane.id), last_id(lane.id)))
+        return Head._make(found[0]) if found else None
+
+    def last_lane(self) -> Lane | None:
+        """See :meth:`AuditDatabase.last_lane`."""
+        found = self._lanes(" ORDER BY id DESC LIMIT 1", ())
+        return found[0] if found else None
+
+    def unended(self) -> Sequence[Lane]:
+        """See :meth:`AuditDatabase.unended`."""
+        return self._lanes(" WHERE id NOT IN (SELECT lane FROM lane_end) ORDER BY id", ())
+
+    def ends(self, *, since: date | None = None) -> Sequence[int]:
+        """See :meth:`AuditDatabase.ends`."""
+        query = "SELECT lane FROM lane_end JOIN lane ON lane.id = lane WHERE day >= ? ORDER BY lane"
+        return [int(lane) for (lane,) in self._ask(query, (_day(since, date.min),))]
+
+    def open_intents(self, writer: str) -> Sequence[str]:
+        """See :meth:`AuditDatabase.open_intents`."""
+        lanes = self._lanes(" WHERE writer = ? ORDER BY id DESC LIMIT ?", (writer, _OF_A_WRITER))
+        present = [lane for lane in lanes if self._has_table(f"chain_{suffix_of(lane.day)}")]
+        if not present:
+            return []
+        rows = " UNION ALL ".join(
+            f"SELECT kind, exchange FROM chain_{suffix_of(lane.day)} WHERE id BETWEEN {first_id(lane.id)} AND"  # noqa: S608 - numbers and a date
+            f" {last_id(lane.id)}"
+            for lane in present
+        )
+        return [str(exchange) for (exchange,) in self._ask(_OPEN_INTENTS.format(rows=rows))]
+
+    def erased(self, lane: Lane) -> Iterator[ErasedRow]:
+        """See :meth:`AuditDatabase.erased`."""
+        query = "SELECT lane, n, tombstone_lane, tombstone_n FROM erased WHERE lane = ? ORDER BY n"
+        return self._iterate(query, (lane.id,), ErasedRow._make)
+
+    def _lanes(self, where: str, values: Sequence[object]) -> list[Lane]:
+        try:
+            return [
+                Lane(int(number), token, date.fromisoformat(day), writer, key_id, wrapped_key)
+                for number, token, day, writer, key_id, wrapped_key in self._ask(_LANE + where, values)
+            ]
+        except (TypeError, ValueError):
+            raise AuditUnavailable("a lane is not what this version writes") from None
+
+    def _has_table(self, name: str) -> bool:
+        """A day's table that is gone is a finding of those who verify, and no failure of reading."""
+        return bool(self._ask("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,)))
+
+    def _of_day(self, lane: Lane, kind: str, query: str, values: Sequence[object]) -> list[Any]:
+        table = f"{kind}_{suffix_of(lane.day)}"
+        return self._ask(query.format(table), values) if self._has_table(table) else []
+
+    def _rows(self, lane: Lane, after: int, query: str, make: Callable[[Any], Row]) -> Iterator[Row]:
+        table = suffix_of(lane.day)
+        if not self._has_table(query.rpartition(" ")[2] + table):
+            return
+        where = " WHERE id > ? AND id <= ? ORDER BY id"
+        yield from self._iterate(query + table + where, (first_id(lane.id, after), last_id(lane.id)), make)
+
+    def _ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._asking() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def _iterate(self, query: str, values: Sequence[object], make: Callable[[Any], Row]) -> Iterator[Row]:
+        try:
+            with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
+                for row in connection.execute(query, values):
+                    yield make(row)
+        except (sqlite3.Error, OSError, StorageUnsafe, TypeError) as error:
+            raise unavailable(error) from None
+
+    @contextmanager
+    def _asking(self) -> Iterator[sqlite3.Connection]:
+        """The connection that stays open; anew after any failure, and where the file is another one by now."""
+        with self._reading:
+            try:
+                inode = self._path.stat().st_ino
+                if inode != self._reader_inode:
+                    self.close_reader()
+                if self._reader is None:
+                    self._reader, self._reader_inode = connect_reader(self._path, wait_s=self._wait_s), inode
+                yield self._reader
+            except (sqlite3.Error, OSError, StorageUnsafe) as error:
+                self.close_reader()
+                raise unavailable(error) from None
+
+
+_readers: "weakref.WeakSet[SqliteTrailReader]" = weakref.WeakSet()
+_paused: list[SqliteTrailReader] = []
+
+
+def _before_fork() -> None:
+    for reader in list(_readers):
+        reader.pause_reading()
+        _paused.append(reader)
+
+
+def _after_fork_in_parent() -> None:
+    while _paused:
+        _paused.pop().resume_reading()
+
+
+def _after_fork_in_child() -> None:
+    while _paused:
+        _paused.pop().begin_reading()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _day(day: date | None, default: date) -> str:
+    return (day or default).isoformat()

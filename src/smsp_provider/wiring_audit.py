@@ -1,0 +1,157 @@
+"""The audit trail as the settings want it: which database, which keys, and as what this process writes."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from smsp_provider import __version__
+from smsp_provider.audit.chain import Unsealer
+from smsp_provider.audit.events import Start
+from smsp_provider.config.settings import Environment, Settings
+from smsp_provider.engine.ports import Clock
+from smsp_provider.storage.audit_database import AuditDatabase
+from smsp_provider.storage.audit_keys import KeySource
+from smsp_provider.storage.audit_lane import ProcessFacts
+from smsp_provider.storage.audit_records import AuditRecords
+from smsp_provider.storage.audit_sealing import KeyRingUnsealer
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
+from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase, keep_to
+from smsp_provider.storage.sqlite_file import Synchronous
+from smsp_provider.xmlcore.resources import config_file, schemas_directory
+
+__all__ = [
+    "build_audit",
+    "build_audit_database",
+    "build_audit_keys",
+    "build_audit_reader",
+    "build_id",
+    "build_unsealer",
+    "keep_to_trail",
+    "start_record",
+    "vocabulary_file",
+]
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+_SHOWN_DIGITS: Final = 16
+_COMMIT_DIGITS: Final = 12
+
+
+def build_audit_database(settings: Settings) -> AuditDatabase:
+    """Where the trail is kept; nothing is opened yet."""
+    audit = settings.audit
+    return SqliteAuditDatabase(
+        audit.database,
+        synchronous=Synchronous[audit.synchronous],
+        on_disk_only=settings.environment is Environment.LIVE,
+    )
+
+
+def build_audit_keys(settings: Settings) -> KeySource:
+    """Where the keys of the contents are; outside live they are made with the trail."""
+    audit = settings.audit
+    may_begin = settings.environment is not Environment.LIVE
+    return KeySource(audit.keys_file(), audit.keys_variable, may_begin=may_begin)
+
+
+def build_audit(settings: Settings, clock: Clock) -> ChainedAuditTrail:
+    """The audit trail of this process; nothing is opened yet.
+
+    Raises:
+        OSError: a file of reference data that the settings name cannot be read.
+    """
+    facts = ProcessFacts(build_id(), _rules(settings), _configuration(settings))
+    return ChainedAuditTrail(build_audit_database(settings), build_audit_keys(settings), clock, facts)
+
+
+def build_unsealer(settings: Settings, clock: Clock) -> Unsealer:
+    """Who opens the contents of the trail.
+
+    Raises:
+        AuditKeysUnusable: the keys are missing or unusable.
+    """
+    return KeyRingUnsealer(build_audit_keys(settings).load(clock.now(), is_new=False))
+
+
+def build_audit_reader(settings: Settings, clock: Clock) -> AuditRecords:
+    """The records of the trail, opened.
+
+    Raises:
+        AuditKeysUnusable: the keys are missing or unusable.
+    """
+    return AuditRecords(build_audit_database(settings), build_unsealer(settings, clock))
+
+
+def keep_to_trail(settings: Settings, mark: str) -> None:
+    """From here on this process and its children write to the trail of this mark (:meth:`AuditDatabase.open`) only."""
+    keep_to(settings.audit.database, mark)
+
+
+def start_record(settings: Settings, clock: Clock) -> Start:
+    """The audit record of a start: version, and digests of the settings and of the reference data (SMSP-AUDIT-008)."""
+    files = [vocabulary_file(settings)]
+    if settings.schemas.directory is not None:
+        files += sorted(settings.schemas.directory.rglob("*.xsd"))
+    return Start(
+        clock.now(),
+        __version__,
+        settings.environment.value,
+        _configuration(settings),
+        tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files),
+    )
+
+
+def vocabulary_file(settings: Settings) -> Path:
+    """The file of response codes and of the map from PDS codes."""
+    return settings.vocabulary or config_file("vocabulary.toml")
+
+
+@cache
+def build_id() -> str:
+    """What tells this build from any other: version, commit (of a checkout), and a digest of the package's files.
+
+    The version alone does not: two builds can have the same.
+    """
+    files = (file for file in _PACKAGE.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    digest = _digest(_PACKAGE, files)[:_SHOWN_DIGITS]
+    commit = _commit(_PACKAGE.parents[1] / ".git")
+    return f"{__version__}+{digest}" if commit is None else f"{__version__}+{commit[:_COMMIT_DIGITS]}.{digest}"
+
+
+def _commit(directory: Path) -> str | None:
+    """What is checked out, by git's own files: the command need not be there."""
+    try:
+        head = (directory / "HEAD").read_text(encoding="ascii").strip()
+        name = head.removeprefix("ref: ")
+        if name == head:
+            return head
+        loose = directory / name
+        if loose.is_file():
+            return loose.read_text(encoding="ascii").strip()
+        packed = (directory / "packed-refs").read_text(encoding="ascii").splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
+    except (OSError, ValueError):
+        return None
+
+
+def _rules(settings: Settings) -> str:
+    """A digest of the reference data that decide what is answered: response codes and schemas."""
+    schemas = settings.schemas.directory or schemas_directory()
+    vocabulary = vocabulary_file(settings)
+    return hashlib.sha256(
+        f"{_digest(vocabulary.parent, [vocabulary])} {_digest(schemas, schemas.rglob('*.xsd'))}".encode("ascii")
+    ).hexdigest()
+
+
+def _configuration(settings: Settings) -> str:
+    return hashlib.sha256(json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def _digest(root: Path, files: Iterable[Path]) -> str:
+    """One digest of names and contents."""
+    whole = hashlib.sha256()
+    for file in sorted(files):
+        whole.update(f"{file.relative_to(root)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
