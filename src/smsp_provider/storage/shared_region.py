@@ -135,11 +135,11 @@ class SharedRegion:
             with self._path.open("rb") as file:
                 # One of another form is for others: this process stays with those who use what it has.
                 return file.read(_HEADER.size) != self._header
-        except FileNotFoundError:
-            return False
-        except OSError:
-            # What cannot be looked at cannot be opened anew either; what is open works.
+        except PermissionError:
+            # What may not be looked at cannot be opened anew either; what is open works.
             return True
+        except OSError:
+            return False
 
     def _lock(self, descriptor: int) -> None:
         """Wait in short steps: the call that waits in the kernel knows no end."""

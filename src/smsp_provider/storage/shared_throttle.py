@@ -125,6 +125,15 @@ class SharedThrottle:
             return ThrottleTable(view).head().draining_since > 0
         return False
 
+    def times_lost(self) -> int:
+        """How often the table was found deleted or replaced, and made anew, since this process uses it.
+
+        Raises:
+            OSError: the table cannot be used.
+        """
+        with self._region.locked():
+            return self._region.lost
+
     def use(self) -> ThrottleUse:
         """What is used of the limits now.
 

@@ -12,13 +12,14 @@ from smsp_provider.domain.service import Service
 from smsp_provider.engine.breaker import BreakerPolicy
 from smsp_provider.observe.clock_state import ClockSource, KernelClock, _Timex, read_kernel_clock, read_source
 from smsp_provider.observe.clock_watch import ClockReading, ClockWatch, offset_from, problems
+from smsp_provider.observe.limits_watch import LimitsWatch
 from smsp_provider.observe.metrics import CountingObserver
 from smsp_provider.observe.spine_watch import SpineWatch
 from smsp_provider.observe.standing import StandingAlerts
 from smsp_provider.observe.traffic_watch import TrafficThresholds, TrafficWatch
 from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_throttle import SharedThrottle
-from throttles import StandingClock, fails, throttle_at, turn
+from throttles import StandingClock, fails, throttle_at, turn, wait_until
 
 _WELL = KernelClock(synchronised=True, offset_ms=0.2, estimated_error_ms=0.5, most_error_ms=300)
 
@@ -254,3 +255,24 @@ def test_the_time_daemon_tells_what_it_follows(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin" if not shutil.which(program) else str(tmp_path))
     found = read_source()
     assert (found.stratum if isinstance(source, int) and found else found) == source
+
+
+def test_a_table_of_limits_that_is_lost_while_in_use_is_told_once(tmp_path: Path) -> None:
+    told, folder = _Told(), tmp_path / "state"
+    throttle = throttle_at(folder / "table")
+    watch = LimitsWatch(throttle.times_lost, told)
+    watch.run()
+    (folder / "table").unlink()
+    wait_until(lambda: bool(watch.run() or told.alerts))
+    assert (folder / "table").exists(), "it is made anew"
+    watch.run()
+    assert told.kinds() == [AlertKind.LIMITS_UNAVAILABLE]
+    (folder / "table").unlink()
+    (folder / "table").mkdir()
+    wait_until(lambda: bool(watch.run() or len(told.alerts) > 1))
+    watch.run()
+    assert len(told.alerts) == 2
+    assert "cannot be used" in told.reasons()[1]
+    (folder / "table").rmdir()
+    wait_until(lambda: bool(watch.run() or len(told.alerts) > 2))
+    assert told.reasons()[2] == "over: the table of limits can be used again"
