@@ -85,6 +85,17 @@ class Demo:
         finally:
             connection.close()
 
+    def get(self, path: str, keys: KeyPair) -> int:
+        """The status of a GET with a client certificate."""
+        context = ssl.create_default_context(cafile=self.pki.ca.certificate)
+        context.load_cert_chain(keys.certificate, keys.key)
+        connection = http.client.HTTPSConnection("localhost", self.port, context=context, timeout=60)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
     @staticmethod
     def request(system: str, **changes: Any) -> Request:
         """A good request of a client of the demo but for ``changes``."""
