@@ -1,0 +1,94 @@
+"""Lanes of the audit trail, read as a whole: as what each was written, and the exchanges of some of them.
+
+For questions that go by lanes, with :mod:`smsp_provider.audit.incident`. Nothing is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from smsp_provider.audit.chain import ChainedRecord, Lane, Unsealer, moment_of
+from smsp_provider.audit.exchanges import Happening, Part, Place
+from smsp_provider.audit.incident import LaneSpan, Suspicion, joined
+from smsp_provider.audit.lane_events import Opening
+from smsp_provider.storage.audit_database import AuditDatabase
+from smsp_provider.storage.audit_records import AuditRecords
+
+__all__ = ["AuditLanes"]
+
+_DAY: Final = timedelta(days=1)
+
+
+class AuditLanes:
+    """The lanes of a trail, for whoever has the keys."""
+
+    def __init__(self, database: AuditDatabase, unsealer: Unsealer) -> None:
+        self._database: Final = database
+        self._records: Final = AuditRecords(database, unsealer)
+
+    def spans(self, *, since: datetime | None = None, until: datetime | None = None) -> dict[int, LaneSpan]:
+        """As what each lane was written, by its id; those of the days from ``since`` to ``until``.
+
+        A lane whose opening was erased is left out.
+
+        Raises:
+            AuditUnavailable: the trail cannot be read.
+        """
+        # (A request that began on one day can have ended on the next.)
+        first = None if since is None else since.date() - _DAY
+        last = None if until is None else until.date() + _DAY
+        found: dict[int, LaneSpan] = {}
+        for lane in self._database.lanes(since=first, until=last):
+            entry = self._records.entry(lane, 1)
+            if entry is not None and isinstance(entry.record, Opening):
+                found[lane.id] = LaneSpan(entry.record, self._last_moment(lane) or entry.record.at)
+        return found
+
+    def _last_moment(self, lane: Lane) -> datetime | None:
+        head = self._database.head(lane)
+        last = None if head is None else self._database.record(lane, head.n)
+        return None if last is None else moment_of(last.at)
+
+    def affected(self, suspicion: Suspicion) -> Iterator[Happening]:
+        """The exchanges that were begun under what is suspected.
+
+        Raises:
+            AuditUnavailable: the trail cannot be read.
+        """
+        fallen = {
+            number
+            for number, span in self.spans(since=suspicion.since, until=suspicion.until).items()
+            if suspicion.falls_on(span)
+        }
+        lanes = [lane for lane in self._database.lanes() if lane.id in fallen]
+        for happening in joined(self._parts(lanes)):
+            if happening.place.lane in fallen and suspicion.concerns(happening):
+                yield happening
+
+    def _parts(self, lanes: Sequence[Lane]) -> Iterator[Part]:
+        """The records of these lanes that are of exchanges, and what other lanes say of those left open in them."""
+        open_ones: set[str] = set()
+        for lane in lanes:
+            for chained in self._database.chain(lane):
+                if chained.exchange is None:
+                    continue
+                if chained.kind == "intent":
+                    open_ones.add(chained.exchange)
+                else:
+                    open_ones.discard(chained.exchange)
+                yield self._part(lane, chained)
+        if not open_ones:
+            return
+        read = {lane.id for lane in lanes}
+        for lane in self._database.lanes(since=min(lane.day for lane in lanes)):
+            if lane.id not in read:
+                for chained in self._database.chain(lane):
+                    if chained.exchange in open_ones:
+                        yield self._part(lane, chained)
+
+    def _part(self, lane: Lane, chained: ChainedRecord) -> Part:
+        entry = self._records.opened(lane, chained)
+        place = Place(chained.at, lane.id, chained.n)
+        if entry is None:
+            return Part(place, chained.kind, chained.exchange, None, problem="erased")
+        return Part(place, chained.kind, chained.exchange, entry.record)
