@@ -257,22 +257,28 @@ def test_the_time_daemon_tells_what_it_follows(
     assert (found.stratum if isinstance(source, int) and found else found) == source
 
 
+def _looked(watch: LimitsWatch, told: _Told, alerts: int) -> bool:
+    """Whether there are so many alerts after another look."""
+    watch.run()
+    return len(told.alerts) >= alerts
+
+
 def test_a_table_of_limits_that_is_lost_while_in_use_is_told_once(tmp_path: Path) -> None:
     told, folder = _Told(), tmp_path / "state"
     throttle = throttle_at(folder / "table")
     watch = LimitsWatch(throttle.times_lost, told)
     watch.run()
     (folder / "table").unlink()
-    wait_until(lambda: bool(watch.run() or told.alerts))
+    wait_until(lambda: _looked(watch, told, 1))
     assert (folder / "table").exists(), "it is made anew"
     watch.run()
     assert told.kinds() == [AlertKind.LIMITS_UNAVAILABLE]
     (folder / "table").unlink()
     (folder / "table").mkdir()
-    wait_until(lambda: bool(watch.run() or len(told.alerts) > 1))
+    wait_until(lambda: _looked(watch, told, 2))
     watch.run()
     assert len(told.alerts) == 2
     assert "cannot be used" in told.reasons()[1]
     (folder / "table").rmdir()
-    wait_until(lambda: bool(watch.run() or len(told.alerts) > 2))
+    wait_until(lambda: _looked(watch, told, 3))
     assert told.reasons()[2] == "over: the table of limits can be used again"
