@@ -7,6 +7,7 @@ from smsp_provider.cli.alerts import alerts
 from smsp_provider.cli.audit import audit
 from smsp_provider.cli.call import call
 from smsp_provider.cli.client import client
+from smsp_provider.cli.clock import clock
 from smsp_provider.cli.config import config
 from smsp_provider.cli.conformance import conformance
 from smsp_provider.cli.deploy import deploy
@@ -34,6 +35,7 @@ for _command in (
     serve,
     sandbox,
     alerts,
+    clock,
     audit,
     client,
     user,
