@@ -229,12 +229,8 @@ def _start(name: str, listener: Listener, settings: Settings, audit_mark: str) -
 
 def _at_worker_end() -> None:
     do_what_is_left()
-    finish_alerts(LAST_ALERTS_SECONDS)
-
-
-def _end_worker() -> None:
-    do_what_is_left()
     end_sessions()
+    finish_alerts(LAST_ALERTS_SECONDS)
 
 
 class _Upkeep:
