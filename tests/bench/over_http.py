@@ -1,5 +1,11 @@
-"""(c): the provider over loopback HTTP, beside a bare WSGI handler that does the floor's work in the same gunicorn."""
+"""(c): the provider over loopback HTTP, beside a bare WSGI handler that does the floor's work in the same gunicorn.
 
+A third one does the same work and keeps two durable records: it shows what of the distance is the price of an audit
+trail, however it is written. The target compares with the bare handler.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,33 +18,38 @@ _WORKERS = 2
 _THREADS = 16
 _CONNECTIONS = 16
 _ROUNDS = 5
+_ROLES = {"bare": "floor", "recording": "recording", "provider": "provider"}
 
 
 def over_http(state: Path, requests: int) -> dict[str, Any]:
-    """Requests a second and server CPU of both, ``requests`` in each of some rounds that alternate; medians.
+    """Requests a second and server CPU of all three, ``requests`` in each of some rounds that alternate; medians.
 
     Generator and servers share the machine: what the generator takes is printed too.
     """
-    options = {"synchronous": "NORMAL", "threads": _THREADS}
-    floor = Server("floor", {**options, "state": state / "floor", "port": free_port()}, _WORKERS)
-    provider = Server("provider", {**options, "state": state / "provider", "port": free_port()}, _WORKERS)
-    for folder in ("floor", "provider"):
-        (state / folder).mkdir(mode=0o700)
-    with floor, provider:
-        rounds = [(_round(floor, requests), _round(provider, requests)) for _ in range(_ROUNDS)]
-    both = {
-        name: {key: round(median(pair[index][key] for pair in rounds), 1) for key in rounds[0][index]}
-        for index, name in enumerate(("bare", "provider"))
-    }
+    with ExitStack() as running:
+        servers = {name: running.enter_context(_server(role, state)) for name, role in _ROLES.items()}
+        rounds = [{name: _round(server, requests) for name, server in servers.items()} for _ in range(_ROUNDS)]
     return {
         "connections": _CONNECTIONS,
         "workers": _WORKERS,
-        **both,
-        "share_of_bare": round(median(mine["per_s"] / bare["per_s"] for bare, mine in rounds), 3),
-        "share_of_bare_by_server_cpu": round(
-            median(bare["server_cpu_us"] / mine["server_cpu_us"] for bare, mine in rounds), 3
-        ),
+        **{
+            name: {key: round(median(one[name][key] for one in rounds), 1) for key in rounds[0][name]}
+            for name in _ROLES
+        },
+        "share_of_bare": _share(rounds, "provider", "per_s"),
+        "share_of_bare_by_server_cpu": _share(rounds, "bare", "server_cpu_us", of="provider"),
+        "recording_share_of_bare": _share(rounds, "recording", "per_s"),
     }
+
+
+def _server(role: str, state: Path) -> Server:
+    (state / role).mkdir(mode=0o700)
+    options = {"synchronous": "NORMAL", "threads": _THREADS, "state": state / role, "port": free_port()}
+    return Server(role, options, _WORKERS)
+
+
+def _share(rounds: Sequence[Mapping[str, Mapping[str, float]]], name: str, key: str, *, of: str = "bare") -> float:
+    return round(median(one[name][key] / one[of][key] for one in rounds), 3)
 
 
 def _round(server: Server, requests: int) -> dict[str, float]:

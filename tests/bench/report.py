@@ -77,7 +77,7 @@ def _in_process(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _over_http(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"(c) loopback HTTP, {found['workers']} workers, {found['connections']} connections, audit NORMAL"
-    for name in ("bare", "provider"):
+    for name in ("bare", "recording", "provider"):
         run = found[name]
         yield (
             f"  {name:9} {run['per_s']:7.0f} requests/s  p50 {run['p50_ms']:.1f} ms"
@@ -85,7 +85,8 @@ def _over_http(found: Mapping[str, Any]) -> Iterator[str]:
         )
     yield (
         f"  provider / bare: {found['share_of_bare']:.0%} of the requests/s,"
-        f" {found['share_of_bare_by_server_cpu']:.0%} by server CPU"
+        f" {found['share_of_bare_by_server_cpu']:.0%} by server CPU;"
+        f" bare with two durable records / bare: {found['recording_share_of_bare']:.0%}"
     )
 
 

@@ -1,8 +1,8 @@
 """The servers of the benchmark, each in a process of its own: ``python -m bench.server ROLE '{"port": ..., ...}'``.
 
-``floor`` and ``provider`` are the same gunicorn around two applications (the floor's work in a bare WSGI handler; the
-provider behind Spyne with an instant Spine); ``whole`` is the provider as ``smsp serve`` runs it, and ``spine`` the
-embedded Spine behind mutual TLS.
+``floor``, ``recording`` and ``provider`` are the same gunicorn around three applications (the floor's work in a bare
+WSGI handler, alone and between two durable records; the provider behind Spyne with an instant Spine); ``whole`` is the
+provider as ``smsp serve`` runs it, and ``spine`` the embedded Spine behind mutual TLS.
 """
 
 import json
@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.admittance import make_registry, registered, server_tls
-from bench.in_process import floor_work
+from bench.in_process import Work, floor_work
 from bench.material import edge_of, instant_connector, observer, patients, prepared_answer, settings, spine_settings
+from bench.recording import RecordFile
 from smsp_provider.observe.logs import Level, LogLevel
 from smsp_provider.simulator.pki import make_pki
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
+from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.web import spyne_app
 from smsp_provider.web.application import build_application
 from smsp_provider.web.edge import Environ, StartResponse, WSGIApplication
@@ -36,9 +38,28 @@ def _own_store(state: Path) -> Path:
 
 def _floor_app(options: Options) -> WSGIApplication:
     """A bare WSGI handler: read the body, do the floor's work, answer."""
+    return _bare(_floor_of(Path(options["state"])))
+
+
+def _recording_app(options: Options) -> WSGIApplication:
+    """The bare handler with a durable record before its work and one after it, as an audit trail needs them."""
     state = Path(options["state"])
-    provider = build_provider(settings(state, "NORMAL"))
-    work = floor_work(provider, prepared_answer(patients(_own_store(state))))
+    floor, records = _floor_of(state), RecordFile(state / "records.db", Synchronous[options["synchronous"]])
+
+    def work(body: bytes) -> bytes:
+        records.keep()
+        response = floor(body)
+        records.keep()
+        return response
+
+    return _bare(work)
+
+
+def _floor_of(state: Path) -> Work:
+    return floor_work(build_provider(settings(state, "NORMAL")), prepared_answer(patients(_own_store(state))))
+
+
+def _bare(work: Work) -> WSGIApplication:
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(str(environ["CONTENT_LENGTH"])))  # type: ignore[attr-defined]  # WSGI's file
@@ -92,7 +113,13 @@ def _spine(options: Options) -> None:
         told.wait()
 
 
-_APPS = {"floor": _floor_app, "provider": _provider_app, "registered": _registered_app, "whole": _whole_app}
+_APPS = {
+    "floor": _floor_app,
+    "recording": _recording_app,
+    "provider": _provider_app,
+    "registered": _registered_app,
+    "whole": _whole_app,
+}
 
 if __name__ == "__main__":
     role, chosen = sys.argv[1], json.loads(sys.argv[2])
