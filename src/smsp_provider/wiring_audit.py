@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from smsp_provider import __version__
-from smsp_provider.audit.chain import Unsealer
+from smsp_provider.audit.chain import SealBroken, Unsealer
 from smsp_provider.audit.events import Start
 from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.audit_database import AuditDatabase
-from smsp_provider.storage.audit_keys import KeySource
+from smsp_provider.storage.audit_keys import AuditKeysUnusable, KeyRing, KeySource
 from smsp_provider.storage.audit_lane import ProcessFacts
 from smsp_provider.storage.audit_records import AuditRecords
 from smsp_provider.storage.audit_sealing import KeyRingUnsealer
@@ -72,7 +72,15 @@ def build_unsealer(settings: Settings, clock: Clock) -> Unsealer:
     Raises:
         AuditKeysUnusable: the keys are missing or unusable.
     """
-    return KeyRingUnsealer(build_audit_keys(settings).load(clock.now(), is_new=False))
+    source = build_audit_keys(settings)
+
+    def read() -> KeyRing:
+        try:
+            return source.load(clock.now(), is_new=False)
+        except AuditKeysUnusable:
+            raise SealBroken from None
+
+    return KeyRingUnsealer(source.load(clock.now(), is_new=False), read)
 
 
 def build_audit_reader(settings: Settings, clock: Clock) -> AuditRecords:

@@ -2,7 +2,14 @@
 
 import click
 
+from smsp_provider.cli.audit_archive import archive, archive_verify, restore
+from smsp_provider.cli.audit_deletion import deletion
+from smsp_provider.cli.audit_keys import keys
 from smsp_provider.cli.audit_prepare import prepare
+from smsp_provider.cli.audit_reindex import reindex
+from smsp_provider.cli.audit_report import report
+from smsp_provider.cli.audit_retention import retention, retire
+from smsp_provider.cli.audit_search import search
 
 __all__ = ["audit"]
 
@@ -12,5 +19,17 @@ def audit() -> None:
     """The audit trail."""
 
 
-for _command in (prepare,):
+for _command in (
+    keys,
+    prepare,
+    reindex,
+    report,
+    search,
+    retention,
+    archive,
+    archive_verify,
+    restore,
+    retire,
+    deletion,
+):
     audit.add_command(_command)

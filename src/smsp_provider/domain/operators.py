@@ -50,6 +50,7 @@ class Permission(Enum):
     AUDIT_READ = "search the audit trail, patients left out"
     AUDIT_PATIENTS = "search the audit trail by patient, and report on one"
     AUDIT_DELETE = "archive and delete what the audit trail holds"
+    AUDIT_KEYS = "change the keys of the audit trail"
     OPERATORS_READ = "read the accounts of operators"
     OPERATORS_CHANGE = "change the accounts of operators"
 
@@ -78,7 +79,7 @@ ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType
                 Permission.OPERATORS_READ,
             }
         ),
-        Role.ADMINISTRATOR: frozenset({Permission.OPERATORS_READ, Permission.OPERATORS_CHANGE}),
+        Role.ADMINISTRATOR: frozenset({Permission.AUDIT_KEYS, Permission.OPERATORS_READ, Permission.OPERATORS_CHANGE}),
     }
 )
 """All that a role gives. What is not here, nobody may do."""

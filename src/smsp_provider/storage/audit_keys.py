@@ -30,6 +30,7 @@ __all__ = [
     "KeyRing",
     "begin_key_ring",
     "key_ring_from_environment",
+    "new_key_ring",
     "read_key_ring",
     "rotate_key_ring",
 ]
@@ -144,10 +145,15 @@ def begin_key_ring(file: Path, now: datetime) -> KeyRing:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileExistsError):
-                _place(file, _with_new_key({}, now), new=True)
+                _place(file, new_key_ring(now), new=True)
         except OSError as error:
             raise AuditKeysUnusable(f"{file}: {error.strerror}") from None
     return read_key_ring(file)
+
+
+def new_key_ring(now: datetime) -> KeyRing:
+    """A ring of one random key, in no file."""
+    return _with_new_key({}, now)
 
 
 def rotate_key_ring(file: Path, now: datetime) -> KeyRing:

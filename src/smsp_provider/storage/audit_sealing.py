@@ -8,6 +8,7 @@ Source: SMSP-AUDIT-001; NIST SP 800-38D (AES-GCM: up to 2**32 random nonces for 
 """
 
 import os
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
@@ -15,9 +16,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from smsp_provider.audit.chain import DIGEST_BYTES, SALT_BYTES, Lane, SealBroken, SealedContent
+from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_keys import KeyRing
 
-__all__ = ["KeyRingUnsealer", "LaneSealer"]
+__all__ = ["KeyRingUnsealer", "LaneSealer", "rewrap_lanes"]
 
 _NONCE_BYTES: Final = 12
 _RANDOM_BYTES: Final = _NONCE_BYTES + SALT_BYTES
@@ -43,10 +45,14 @@ class LaneSealer:
 
 
 class KeyRingUnsealer:
-    """Implements :class:`smsp_provider.audit.chain.Unsealer` for whoever has the keys."""
+    """Implements :class:`smsp_provider.audit.chain.Unsealer` for whoever has the keys.
 
-    def __init__(self, ring: KeyRing) -> None:
+    ``read_again`` is asked once for each lane whose key is not in the ring: while a process runs, keys may change.
+    """
+
+    def __init__(self, ring: KeyRing, read_again: Callable[[], KeyRing] | None = None) -> None:
         self._ring = ring
+        self._read_again = read_again
         self._ciphers: dict[tuple[str, bytes], AESGCM] = {}
 
     def unseal(self, lane: Lane, content: SealedContent) -> tuple[bytes, bytes]:
@@ -65,6 +71,22 @@ class KeyRingUnsealer:
         if cipher is None:
             if len(self._ciphers) >= _KEPT_LANES:
                 self._ciphers.clear()
+            if self._read_again is not None and lane.key_id not in self._ring.keys:
+                self._ring = self._read_again()
             key = self._ring.unwrap(lane.key_id, lane.wrapped_key, lane.token)
             cipher = self._ciphers[name] = AESGCM(key)
         return cipher
+
+
+def rewrap_lanes(database: AuditDatabase, ring: KeyRing) -> int:
+    """Wrap the key of every lane with the current key of the ring; returns how many were not. It can be done again.
+
+    Raises:
+        SealBroken: the ring does not open the key of a lane; those before it are wrapped anew.
+        AuditUnavailable: the database does not do its part.
+    """
+    stale = [lane for lane in database.lanes() if lane.key_id != ring.current]
+    for lane in stale:
+        key = ring.unwrap(lane.key_id, lane.wrapped_key, lane.token)
+        database.rewrap(lane, ring.current, ring.wrap(key, lane.token))
+    return len(stale)
