@@ -13,6 +13,7 @@ from smsp_provider.cli.conformance import conformance
 from smsp_provider.cli.deploy import deploy
 from smsp_provider.cli.endpoint import endpoint
 from smsp_provider.cli.exit_codes import ExitCode
+from smsp_provider.cli.incident import incident
 from smsp_provider.cli.login import login, logout, whoami
 from smsp_provider.cli.pds_fhir import pds_fhir
 from smsp_provider.cli.reference import reference
@@ -37,6 +38,7 @@ for _command in (
     alerts,
     clock,
     audit,
+    incident,
     client,
     user,
     login,
