@@ -99,7 +99,7 @@ def test_a_listener_that_dies_ends_everything_with_exit_code_3(tmp_path: Path) -
 
 def test_nothing_outlives_a_killed_provider(tmp_path: Path) -> None:
     with running_sandbox(tmp_path / "state") as sandbox:
-        (provider,) = (pid for pid in members(sandbox.process.pid) if len(members(pid)) == 7)
+        (provider,) = (pid for pid in members(sandbox.process.pid) if len(members(pid)) == 8)
         family = members(provider)
         os.kill(provider, signal.SIGKILL)
         assert sandbox.all_gone(family, 10)
@@ -110,7 +110,7 @@ def test_sigusr1_switches_the_log_level_of_all_processes(tmp_path: Path) -> None
     with running_sandbox(tmp_path / "state") as sandbox:
         log = tmp_path / "state" / "provider.log"
         assert '"level":"debug"' not in log.read_text()
-        (provider,) = (pid for pid in members(sandbox.process.pid) if len(members(pid)) == 7)
+        (provider,) = (pid for pid in members(sandbox.process.pid) if len(members(pid)) == 8)
         os.kill(provider, signal.SIGUSR1)
         # Two listeners, each with a master and two workers.
         assert eventually(lambda: log.read_text().count("The log level is now debug.") == 6)

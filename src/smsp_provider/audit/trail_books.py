@@ -119,10 +119,15 @@ def check_contents(
     for found in erased.values():
         found.sort()
     for missing in facts.missing:
-        gone = (n for n in uncovered(missing, erased) if reader.content(lanes[missing.lane], n) is None)
-        n = next(gone, None)
+        of_lane = lanes[missing.lane]
+        n = next((n for n in uncovered(missing, erased) if not _has_content(reader, of_lane, n)), None)
         if n is not None:
             yield Finding("its content is missing, and no erasure names it", missing.lane, n)
+
+
+def _has_content(reader: TrailReader, lane: Lane, n: int) -> bool:
+    content = reader.content(lane, n)
+    return content is not None and (content.lane, content.n) == (lane.id, n)
 
 
 def check_books(

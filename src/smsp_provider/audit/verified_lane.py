@@ -160,13 +160,20 @@ class LaneCheck:
             self._content = next(self._contents, None)
         content = self._content
         if content is None or content.n > record.n:
-            self._facts.note_missing(self.lane.token, record.n)
-            return None
+            return self._check_missing(record)
         if content.n < record.n or content.lane != self.lane.id:
-            return self._at(content.n, "there is a content without a record")
+            return self._at(record.n, "there is another content in its place")
         self._content = next(self._contents, None)
         self._facts.contents += 1
         return None if self._unsealer is None else self._compare(record, content, self._unsealer)
+
+    def _check_missing(self, record: ChainedRecord) -> Finding | None:
+        """A content is not among those that follow: none is to be had by the record's number either."""
+        found = None if self._content is None else self._reader.content(self.lane, record.n)
+        if found is not None:
+            return self._at(record.n, "there is another content in its place")
+        self._facts.note_missing(self.lane.token, record.n)
+        return None
 
     def _compare(self, record: ChainedRecord, content: SealedContent, unsealer: Unsealer) -> Finding | None:
         try:

@@ -18,27 +18,32 @@ import click
 
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.addresses import host_port
+from smsp_provider.cli.audit_keeper import run_keeper
 from smsp_provider.cli.certificate_watch import CertificateWatch
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.client_ready import ready_registry
 from smsp_provider.cli.config_origin import config_option, print_warnings, read_settings
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
+from smsp_provider.cli.keeper import SupervisedChild
 from smsp_provider.cli.ops import ops_socket, run_ops
 from smsp_provider.cli.processes import LAST_ALERTS_SECONDS, Child, StopSignals, start_child, stop_children
-from smsp_provider.config.settings import Settings
+from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.alerts import finish_alerts
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
-from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
+from smsp_provider.storage.audit_signing_key import SigningKeyUnusable
 from smsp_provider.storage.chained_audit import end_sessions
 from smsp_provider.storage.shared_throttle import SharedThrottle
 from smsp_provider.storage.soon import do_what_is_left
+from smsp_provider.storage.witness_handing import WitnessDiffers
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
 from smsp_provider.wiring import build_throttle, build_throttle_of_comparisons
 from smsp_provider.wiring_alerts import build_log
 from smsp_provider.wiring_audit import build_audit, keep_to_trail, start_record
+from smsp_provider.wiring_roots import check_witnesses, have_signing_key
 
 __all__ = ["run_provider", "serve"]
 
@@ -82,6 +87,7 @@ def run_provider(settings: Settings) -> ExitCode:
     operators: list[Child] = []
     try:
         audit_mark = _open_audit(settings)
+        keeper = _start_keeper(settings, audit_mark)
         for warning in ready_registry(settings):
             click.echo(f"warning: {warning}", err=True)
         throttle = _begin_limits(settings)
@@ -91,7 +97,7 @@ def run_provider(settings: Settings) -> ExitCode:
         for name, listener in wanted.items():
             children.append(_start(name, listener, settings, audit_mark))
             click.echo(f"smsp: serving on {_shown(name, listener)}", err=True)
-        ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reload_asked))
+        ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reload_asked, keeper))
         with suppress(OSError):
             throttle.begin_draining()
         if ended is None:
@@ -99,6 +105,8 @@ def run_provider(settings: Settings) -> ExitCode:
         orderly = stop_children(children, settings.server.graceful_stop_seconds + _AFTER_GRACE_SECONDS)
         # They tell of the draining until there is nothing left to tell of.
         stop_children(operators, _AFTER_GRACE_SECONDS)
+        # It binds the last records.
+        stop_children([keeper.child], _AFTER_GRACE_SECONDS)
     finally:
         os.close(lock)
     if ended is not None:
@@ -168,6 +176,7 @@ def _open_audit(settings: Settings) -> str:
     audit = build_audit(settings, clock)
     try:
         mark = audit.open()
+        _check_roots(settings, audit.database)
         closed = audit.recover()
         audit.record_start(start_record(settings, clock))
     except (AuditUnavailable, StorageUnsafe) as error:
@@ -178,6 +187,35 @@ def _open_audit(settings: Settings) -> str:
     if closed:
         click.echo(f"smsp: {closed} requests of an earlier run had no recorded ending; they are closed now", err=True)
     return mark
+
+
+def _check_roots(settings: Settings, database: AuditDatabase) -> None:
+    """See that roots can be signed, and that no witness knows of a trail that went on further, or otherwise.
+
+    Raises:
+        CannotStart: the signing key cannot be used; or in live, a witness has what the database has not.
+        AuditUnavailable: the database cannot be read.
+    """
+    try:
+        have_signing_key(settings)
+        for silent in check_witnesses(settings, database, SystemClock()):
+            click.echo(f"warning: audit: {silent}", err=True)
+    except SigningKeyUnusable as error:
+        raise CannotStart(f"audit.signing_key: {error}") from None
+    except WitnessDiffers as differs:
+        if settings.environment is Environment.LIVE:
+            raise CannotStart(f"audit: {differs.reason}; see docs/how-to/verify-the-audit-trail.md") from None
+        click.echo(f"warning: audit: {differs.reason}; no roots are made", err=True)
+    except OSError as error:
+        raise CannotStart(f"audit.witness_ca: {error.strerror or error}") from None
+
+
+def _start_keeper(settings: Settings, audit_mark: str) -> SupervisedChild:
+    def work() -> int:
+        return run_keeper(settings, audit_mark, build_log(settings, sys.stdout.buffer, SystemClock()))
+
+    observer = build_log(settings, sys.stdout.buffer, SystemClock())
+    return SupervisedChild(lambda: start_child("keeper", work), observer)
 
 
 def _begin_limits(settings: Settings) -> SharedThrottle:
@@ -236,15 +274,23 @@ def _at_worker_end() -> None:
 class _Upkeep:
     """What the watching process does meanwhile: reloads that were asked for, and a look at the certificates."""
 
-    def __init__(self, settings: Settings, children: Sequence[Child], reload_asked: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        children: Sequence[Child],
+        reload_asked: threading.Event,
+        keeper: SupervisedChild,
+    ) -> None:
         self._settings = settings
         self._children = children
         self._reload_asked = reload_asked
+        self._keeper = keeper
         level = LogLevel(Level[settings.log.level.upper()])
         self._observer = LogObserver(sys.stdout.buffer, level, SystemClock())
         self._watch = CertificateWatch(lambda now: attention(settings, now), self._observer, SystemClock())
 
     def attend(self) -> None:
+        self._keeper.attend()
         self._watch.look()
         if self._reload_asked.is_set():
             self._reload_asked.clear()

@@ -81,11 +81,8 @@ class AuditFolder:
         self._refused: str | None = None
         self.unbound = 0
         """Records that were found and are in no root, as of the last run."""
-
-    @property
-    def last(self) -> RootStatement | None:
-        """The last root, as of the last run."""
-        return None if self._position is None else self._position.statement
+        self.last: RootStatement | None = None
+        """The last root that is known."""
 
     def run(self) -> None:
         """Make a root if anything moved, and hand over what the witnesses have not got.
@@ -98,7 +95,9 @@ class AuditFolder:
             raise FoldRefused(self._refused)
         try:
             position = self._position = self._position or self._begin()
+            self.last = position.statement
             self._fold(position)
+            self.last = position.statement
             if position.last is not None:
                 for witness in self._witnesses:
                     witness.hand(position.last)

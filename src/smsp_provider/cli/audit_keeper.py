@@ -1,0 +1,87 @@
+"""The keeper: a process of ``smsp serve`` that makes roots of the audit trail, and does what else is beside requests.
+
+Nobody waits for it, so it runs with a low priority. If it ends, the provider serves on, and starts it again. Of several
+hosts with one trail one keeper leads; the others do what is about their own host, and take its place when it is gone.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from smsp_provider.cli.keeper import Keeper, KeeperTask
+from smsp_provider.cli.processes import StopSignals
+from smsp_provider.config.settings import Settings
+from smsp_provider.engine.ports import Clock
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.observe.alerts import finish_alerts
+from smsp_provider.observe.logs import LogObserver
+from smsp_provider.storage.audit_database import AuditDatabase
+from smsp_provider.storage.audit_folder import AuditFolder
+from smsp_provider.storage.keeper_state import KeeperState, write_keeper_state
+from smsp_provider.wiring_audit import build_audit_database, keep_to_trail
+from smsp_provider.wiring_roots import build_folder
+
+__all__ = ["keeper_state_file", "run_keeper"]
+
+_LOCK: Final = "keeper"
+_NICE: Final = 10
+_LAST_ALERTS_SECONDS: Final = 2.0
+
+
+def keeper_state_file(settings: Settings) -> Path:
+    """Where the keeper of this host writes down what it did last."""
+    return settings.audit.database.with_name("keeper.json")
+
+
+def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> int:
+    """Keep the trail of this mark until told to stop; the exit code. At the end it does all tasks once more.
+
+    Raises:
+        OSError: a file of the settings that a witness needs cannot be read.
+    """
+    keep_to_trail(settings, audit_mark)
+    os.nice(_NICE)
+    signals, clock = StopSignals(), SystemClock()
+    database = build_audit_database(settings)
+    folder = build_folder(settings, database, clock, observer)
+    keeper = Keeper(_tasks(settings, database, folder, clock, observer), lambda: database.take(_LOCK), observer)
+    note = _noting(settings, keeper, folder, clock)
+    try:
+        while not signals.wait(settings.audit.fold_seconds):
+            keeper.turn()
+            note()
+        keeper.turn()
+        note()
+    finally:
+        keeper.end()
+        database.close()
+        finish_alerts(_LAST_ALERTS_SECONDS)
+    return 0
+
+
+def _tasks(
+    settings: Settings, database: AuditDatabase, folder: AuditFolder, clock: Clock, observer: LogObserver
+) -> list[KeeperTask]:
+    """All that is done in a turn, in this order."""
+    del settings, database, clock, observer
+    return [KeeperTask("roots of the audit trail", folder.run)]
+
+
+def _noting(settings: Settings, keeper: Keeper, folder: AuditFolder, clock: Clock) -> Callable[[], None]:
+    file = keeper_state_file(settings)
+
+    def note() -> None:
+        last = folder.last
+        state = KeeperState(
+            at=clock.now(),
+            leads=keeper.leads,
+            root_number=0 if last is None else last.number,
+            root_at=None if last is None else last.at,
+            unbound=folder.unbound,
+        )
+        with suppress(OSError):
+            write_keeper_state(file, state)
+
+    return note

@@ -1,0 +1,96 @@
+"""What a trail in SQLite holds beside its records, for whoever verifies it; also of a copy of the file."""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.audit.trail_books import BookedErasure, BookedLane
+from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.sqlite_audit_reading import unavailable
+from smsp_provider.storage.sqlite_audit_schema import TRAIL, day_statements
+from smsp_provider.storage.sqlite_file import connect_reader
+
+__all__ = ["SqliteTrailBooks"]
+
+_DAY_TABLE: Final = re.compile(r"(chain|content)_([0-9]{8})")
+_MADE: Final = re.compile(r"\s*CREATE (TABLE|INDEX|VIEW|TRIGGER) ([a-z0-9_]+)")
+
+
+class SqliteTrailBooks:
+    """Implements :class:`smsp_provider.audit.trail_books.TrailBooks` on a file; it waits ``wait_s`` for others."""
+
+    def __init__(self, path: Path, *, wait_s: float = 3.0) -> None:
+        self._path: Final = path
+        self._wait_s: Final = wait_s
+
+    def made_at(self) -> str:
+        """See :meth:`TrailBooks.made_at`."""
+        found = [made_at for (made_at,) in self._rows("SELECT made_at FROM trail")]
+        if len(found) != 1:
+            raise AuditUnavailable("the audit trail has no beginning of its own")
+        return str(found[0])
+
+    def lanes(self) -> Iterator[BookedLane]:
+        """See :meth:`TrailBooks.lanes`."""
+        query = (
+            "SELECT lane.id, pid, lane.at, lane_end.at FROM lane LEFT JOIN lane_end ON lane_end.lane = lane.id"
+            " ORDER BY lane.id"
+        )
+        return map(BookedLane._make, self._rows(query))
+
+    def erasures(self) -> Iterator[BookedErasure]:
+        """See :meth:`TrailBooks.erasures`."""
+        return map(
+            BookedErasure._make,
+            self._rows("SELECT lane, n, tombstone_lane, tombstone_n FROM erased ORDER BY lane, n"),
+        )
+
+    def strays(self) -> Iterator[str]:
+        """See :meth:`TrailBooks.strays`; besides, the triggers and tables of this form that are gone or changed."""
+        days: set[date] = set()
+        for (day,) in self._rows("SELECT DISTINCT day FROM lane"):
+            days.add(date.fromisoformat(day))
+        kept = dict(self._rows("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+        wanted = _objects([*TRAIL, *(statement for day in sorted(days) for statement in day_statements(day))])
+        for name, statement in wanted.items():
+            if name not in kept:
+                yield f"{name} is gone from the database"
+            elif kept[name] != statement:
+                yield f"{name} is not as the provider made it"
+        yield from (f"{name} is nothing of the provider's" for name in kept if name not in wanted)
+        for (lane,) in self._rows("SELECT lane FROM lane_end WHERE lane NOT IN (SELECT id FROM lane)"):
+            yield f"lane {lane} is marked as ended, and is not there"
+        yield from self._stray_rows([name for name in kept if _DAY_TABLE.fullmatch(name)])
+
+    def _stray_rows(self, tables: Sequence[str]) -> Iterator[str]:
+        for table in tables:
+            digits = table[-8:]
+            day = f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
+            query = (
+                f"SELECT lane, n FROM {table} WHERE lane NOT IN (SELECT id FROM lane WHERE day = ?)"  # noqa: S608 - a name of the shape above
+                " OR id <> (lane << 32 | n) OR typeof(n) <> 'integer' OR n < 1"
+            )
+            for lane, n in self._rows(query, (day,)):
+                yield f"{table}: a row of lane {lane!r}, record {n!r}, which has no place there"
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> Iterator[Any]:
+        try:
+            with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
+                yield from connection.execute(query, values)
+        except (sqlite3.Error, OSError, StorageUnsafe) as error:
+            raise unavailable(error) from None
+
+
+def _objects(statements: Sequence[str]) -> dict[str, str]:
+    """The things that statements make, by name."""
+    found = {}
+    for statement in statements:
+        made = _MADE.match(statement)
+        if made is not None:
+            found[made[2]] = statement
+    return found
