@@ -79,6 +79,10 @@ class IndexBatch:
 class SearchIndex(Protocol):
     """The index of one trail. Every method raises :class:`IndexUnusable` where the index cannot be used."""
 
+    def close(self) -> None:
+        """Disconnect; the next call connects again."""
+        ...
+
     def day_keys(self) -> Mapping[date, bytes]:
         """The key of each day that there is an index of, by ascending day."""
         ...

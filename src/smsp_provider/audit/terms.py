@@ -27,7 +27,7 @@ from smsp_provider.domain.audit_identity import AuditId
 from smsp_provider.domain.identifiers import OID, ODSCode, bare_uuid, is_uuid
 from smsp_provider.domain.nhs_number import NHSNumber
 
-__all__ = ["EXCHANGE", "UNKNOWN_OUTCOME", "Term", "TermKind", "term", "terms_of"]
+__all__ = ["EXCHANGE", "UNKNOWN_OUTCOME", "Term", "TermKind", "term", "terms_of", "users_in"]
 
 EXCHANGE: Final = "exchange"
 """The kind of what an intent, its endings and its closure make together."""
@@ -79,6 +79,18 @@ def terms_of(record: Record) -> frozenset[Term]:
     terms count together (see :mod:`smsp_provider.audit.exchanges`).
     """
     return frozenset(term(kind, value) for kind, value in _values(record) if value is not None and value.strip())
+
+
+def users_in(audit_ids: Iterable[AuditId]) -> Iterator[str]:
+    """Whom an audit identity names: of a smartcard its ids, of an ITK identity what stands behind the organisation."""
+    for item in audit_ids:
+        kind, uri = item.type.strip(), item.uri.strip()
+        if kind in _PERSONS:
+            yield uri
+        elif kind == OID.ITK_IDENTITY and uri.lower().startswith(_ODS_IDENTITY):
+            _, _, tokens = uri[len(_ODS_IDENTITY) :].partition(":")
+            if tokens:
+                yield tokens
 
 
 def _values(record: Record) -> Iterator[tuple[TermKind, str | None]]:
@@ -138,18 +150,9 @@ def _request(request: RequestFacts) -> Iterator[tuple[TermKind, str | None]]:
     yield TermKind.SERVICE, None if request.service is None else request.service.value
     for item in request.audit_ids:
         yield TermKind.IDENTITY, item.uri
-        yield from ((TermKind.USER, user) for user in _users(item))
-
-
-def _users(item: AuditId) -> Iterable[str]:
-    """Whom an audit id names: of a smartcard the id itself, of an ITK identity the tokens behind the organisation."""
-    kind, uri = item.type.strip(), item.uri.strip()
-    if kind in _PERSONS:
-        return (uri,)
-    if kind == OID.ITK_IDENTITY and uri.lower().startswith(_ODS_IDENTITY):
-        _, _, tokens = uri[len(_ODS_IDENTITY) :].partition(":")
-        return {tokens, *tokens.split(":")}
-    return ()
+    for user in users_in(request.audit_ids):
+        yield TermKind.USER, user
+        yield from ((TermKind.USER, token) for token in user.split(":"))
 
 
 def _ending(ending: Ending) -> Iterator[tuple[TermKind, str | None]]:

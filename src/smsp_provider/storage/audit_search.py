@@ -24,10 +24,13 @@ __all__ = ["AuditSearch", "Cursor", "CursorInvalid", "Page"]
 _CURSOR: Final = re.compile(r"(\d{8})\.(\d{1,19})\.(\d{1,18})\.(\d{1,18})", re.ASCII)
 _NO_CURSOR: Final = "not a cursor of an earlier page"
 _DAY: Final = timedelta(days=1)
+_FRAME: Final = frozenset({"opening", "closing", "lane-ended"})
 _KINDS: Final = frozenset(
-    term(TermKind.RECORD_KIND, EXCHANGE if kind in EXCHANGE_KINDS else kind) for kind in get_args(Kind)
+    term(TermKind.RECORD_KIND, EXCHANGE if kind in EXCHANGE_KINDS else kind)
+    for kind in get_args(Kind)
+    if kind not in _FRAME
 )
-"""One of these stands at every anchor."""
+"""What is found without any criterion: all that happened, without the records that lanes begin and end with."""
 
 
 class CursorInvalid(ValueError):
@@ -82,7 +85,7 @@ class AuditSearch:
     """
 
     def __init__(self, database: AuditDatabase, unsealer: Unsealer, index: SearchIndex) -> None:
-        self._database: Final = database
+        self.database: Final = database
         self._parts: Final = PartReader(database, unsealer)
         self._index: Final = index
         self._lanes: dict[int, Lane] = {}
@@ -111,7 +114,7 @@ class AuditSearch:
 
     def at(self, lane_name: str, n: int, scope: OrganisationScope) -> Happening | None:
         """What a record is a part of, by its place: ``lane_name`` is the lane's id or its token."""
-        lane = next((lane for lane in self._database.lanes() if lane_name in (str(lane.id), lane.token)), None)
+        lane = next((lane for lane in self.database.lanes() if lane_name in (str(lane.id), lane.token)), None)
         part = None if lane is None else self._parts.read(lane, n)
         if lane is None or part is None:
             return None
@@ -167,7 +170,7 @@ class AuditSearch:
 
     def _read(self, place: Place) -> Part | None:
         if place.lane not in self._lanes:
-            self._lanes = {lane.id: lane for lane in self._database.lanes()}
+            self._lanes = {lane.id: lane for lane in self.database.lanes()}
         lane = self._lanes.get(place.lane)
         return None if lane is None else self._parts.read(lane, place.n)
 
