@@ -10,7 +10,7 @@ from typing import Final
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import LocalIdentifier
 from smsp_provider.domain.nhs_number import NHSNumber
-from smsp_provider.domain.person import Address, Name, PatientRecord, Period, Practice, Telecom, Validity
+from smsp_provider.domain.person import Address, Name, PatientRecord, Practice, Telecom, Validity
 from smsp_provider.domain.requests import ByNumber, BySearch
 from smsp_provider.domain.response_codes import PDSCodeMap, PDSCodeRow, ResponseCode
 from smsp_provider.domain.service import Service
@@ -36,8 +36,8 @@ TODAY: Final = HL7Date("20240615")
 BORN: Final = HL7Date("19620317")
 LOCAL: Final = LocalIdentifier("2.16.840.1.113883.2.1.3.2.4.18.24", "invented-1")
 
-ENDED: Final = Validity(Period(high=HL7Date("20240614")))
-FUTURE: Final = Validity(Period(low=HL7Date("20240616")))
+ENDED: Final = Validity(high=HL7Date("20240614"))
+FUTURE: Final = Validity(low=HL7Date("20240616"))
 WITHDRAWN: Final = Validity(withdrawn=True)
 UNREADABLE: Final = Validity(readable=False)
 

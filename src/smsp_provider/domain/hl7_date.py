@@ -30,10 +30,11 @@ class HL7Date(Masked):
     digits: str
 
     def __init__(self, digits: str) -> None:
-        if len(digits) not in _LENGTHS or not (digits.isascii() and digits.isdigit()):
+        length = len(digits)
+        if length not in _LENGTHS or not (digits.isascii() and digits.isdigit()):
             raise InvalidDate("a date has 4, 6 or 8 digits")
         try:
-            date.fromisoformat((digits + _FIRST_DAY)[:_FULL])
+            date.fromisoformat(digits if length == _FULL else (digits + _FIRST_DAY)[:_FULL])
         except ValueError:
             raise InvalidDate("no such day in the calendar") from None
         object.__setattr__(self, "digits", digits)

@@ -10,41 +10,30 @@ from typing import Final
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.masking import Masked
 
-__all__ = ["Address", "Name", "PatientRecord", "Period", "Practice", "Telecom", "Validity"]
+__all__ = ["Address", "Name", "PatientRecord", "Practice", "Telecom", "Validity"]
 
 _OPEN: Final = frozenset({"", "N"})
 _VERY_RESTRICTED: Final = frozenset({"Y", "V"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Period(Masked):
-    """When an item applies; an open end is None."""
-
-    low: HL7Date | None = None
-    high: HL7Date | None = None
-
-    def covers(self, today: HL7Date) -> bool:
-        """Whether the period has started and has not ended on ``today`` (a full date); both ends are inclusive."""
-        started = self.low is None or not self.low.begins_after(today)
-        ended = self.high is not None and self.high.ends_before(today)
-        return started and not ended
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class Validity(Masked):
-    """Whether an item can be current at all.
+    """When an item applies, from ``low`` to ``high``, both included (None: open); and whether it can be current at all.
 
     ``withdrawn`` is set when PDS has closed the item (its system effective date has an end); ``readable`` is cleared
     when its period could not be understood, and such an item is never used.
     """
 
-    period: Period = field(default_factory=Period)
+    low: HL7Date | None = None
+    high: HL7Date | None = None
     withdrawn: bool = False
     readable: bool = True
 
     def is_current(self, today: HL7Date) -> bool:
-        """Started, not ended, not withdrawn (HL7 V3 pack, choosing the current item)."""
-        return self.readable and not self.withdrawn and self.period.covers(today)
+        """Started, not ended on ``today`` (a full date), not withdrawn (HL7 V3 pack, choosing the current item)."""
+        started = self.low is None or not self.low.begins_after(today)
+        ended = self.high is not None and self.high.ends_before(today)
+        return self.readable and not self.withdrawn and started and not ended
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -6,7 +6,7 @@ from core_samples import BORN, ENDED, FUTURE, HOME, TODAY, UNREADABLE, USUAL, WI
 from smsp_provider.domain.details import ComposedDetails, UnusableRecord, compose_details
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.outcomes import PatientDetails, Repair, ResponseAddress, ResponseName, ResponseTelecom
-from smsp_provider.domain.person import Address, Name, PatientRecord, Period, Practice, Telecom, Validity
+from smsp_provider.domain.person import Address, Name, PatientRecord, Practice, Telecom, Validity
 
 NOT_CURRENT = (ENDED, FUTURE, WITHDRAWN, UNREADABLE)
 
@@ -128,8 +128,8 @@ def test_an_address_runs_from_its_first_to_its_last_day() -> None:
         ("2025", None, False),
         (None, "2023", False),
     ):
-        period = Period(HL7Date(low) if low else None, HL7Date(high) if high else None)
-        found = details(record(addresses=(replace(HOME, validity=Validity(period)),)))
+        applies = Validity(HL7Date(low) if low else None, HL7Date(high) if high else None)
+        found = details(record(addresses=(replace(HOME, validity=applies),)))
         assert bool(found.addresses) is given
 
 

@@ -30,7 +30,7 @@ from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import LocalIdentifier
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import Outcome, PatientDetails, ResponseAddress, ResponseTelecom
-from smsp_provider.domain.person import PatientRecord, Period, Validity
+from smsp_provider.domain.person import PatientRecord, Validity
 from smsp_provider.domain.requests import ServiceRequest
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.domain.service import Service
@@ -468,7 +468,7 @@ def test_w7_the_day_decides_which_name_is_the_usual_one() -> None:
 
 
 def ended_before_today() -> Validity:
-    return Validity(Period(high=HL7Date("20240614")))
+    return Validity(high=HL7Date("20240614"))
 
 
 def test_w7_two_answers_about_one_number_agree_on_the_date_of_birth() -> None:

@@ -8,7 +8,7 @@ from smsp_provider.domain.gate import Declined, FoundSeveral, GateRefusal
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import Evidence, Outcome
-from smsp_provider.domain.person import PatientRecord, Period, Validity
+from smsp_provider.domain.person import PatientRecord, Validity
 from smsp_provider.domain.requests import ByNumber
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.domain.service import Service
@@ -361,7 +361,7 @@ def test_a_name_verifies_composed_or_not() -> None:
 
 def test_the_day_of_the_policy_decides_which_name_is_current() -> None:
     assert POLICY.today == TODAY
-    future = replace(USUAL, validity=Validity(Period(low=HL7Date("20240616"))))
+    future = replace(USUAL, validity=Validity(low=HL7Date("20240616")))
     outcome, _ = answer_with(VERIFY, [answer(record(birth_time=DAY_OFF, names=(future,)))])
     assert shown(outcome) == (ResponseCode.NOT_VERIFIED, None)
     later = replace(POLICY, today=HL7Date("20240616"))

@@ -3,7 +3,7 @@
 import pytest
 
 from smsp_provider.domain.hl7_date import HL7Date
-from smsp_provider.domain.person import PatientRecord, Period, Practice, Telecom, Validity
+from smsp_provider.domain.person import PatientRecord, Practice, Telecom, Validity
 from spine_messages import answer_to, envelope, message, patient, read
 
 TODAY = HL7Date("20260314")
@@ -153,7 +153,7 @@ def test_telecoms_are_kept_as_written_and_in_order(layout: str) -> None:
 @pytest.mark.parametrize("assigned", ["assignedOrganization", "assignedEntity"])
 def test_the_practice_is_read_in_all_forms(element: str, assigned: str) -> None:
     person = provision('<effectiveTime><low value="20100601"/></effectiveTime>', element, assigned=assigned)
-    assert record(person=person).practices == (Practice("Z99993", Validity(Period(HL7Date("20100601")))),)
+    assert record(person=person).practices == (Practice("Z99993", Validity(HL7Date("20100601"))),)
 
 
 @pytest.mark.parametrize("code", ["P1", "P2", "P3", "2", ""])
@@ -230,7 +230,7 @@ def test_each_kind_of_period_is_read() -> None:
         f"<addr><useablePeriod>{ended}</useablePeriod></addr><telecom><useablePeriod>{ended}</useablePeriod></telecom>",
         name(f"<validTime>{ended}</validTime>") + provision(f"<effectiveTime>{ended}</effectiveTime>"),
     )
-    until_2010 = Validity(Period(None, HL7Date("2010")))
+    until_2010 = Validity(None, HL7Date("2010"))
     assert [address.validity for address in found.addresses] == [until_2010]
     assert [telecom.validity for telecom in found.telecoms] == [until_2010]
     assert [name.validity for name in found.names] == [until_2010]

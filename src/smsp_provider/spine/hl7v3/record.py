@@ -13,7 +13,7 @@ from lxml import etree
 
 from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.identifiers import OID
-from smsp_provider.domain.person import Address, Name, PatientRecord, Period, Practice, Telecom, Validity
+from smsp_provider.domain.person import Address, Name, PatientRecord, Practice, Telecom, Validity
 from smsp_provider.xmlcore.names import HL7
 from smsp_provider.xmlcore.read import first_child
 
@@ -279,7 +279,7 @@ def _validity(periods: list[etree._Element]) -> Validity:
                 return _UNREADABLE
     except InvalidDate:
         return _UNREADABLE
-    return Validity(Period(low, high))
+    return Validity(low, high)
 
 
 def _is_open(end: etree._Element, flavour: str) -> bool:

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
-from smsp_provider.domain.person import Address, Name, PatientRecord, Period, Practice, Telecom, Validity
+from smsp_provider.domain.person import Address, Name, PatientRecord, Practice, Telecom, Validity
 from smsp_provider.spine.pds_fhir.document import JSONObject, objects_in, text_in, texts_in
 
 __all__ = ["HOME_PHONE", "read_patient"]
@@ -136,7 +136,7 @@ def _validity(item: JSONObject) -> Validity:
         return _ALWAYS
     period = _object_in(item, "period")
     try:
-        return Validity(Period(_day(text_in(period, "start")), _day(text_in(period, "end"))))
+        return Validity(_day(text_in(period, "start")), _day(text_in(period, "end")))
     except InvalidDate:
         return _UNREADABLE
 
