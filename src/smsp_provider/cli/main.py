@@ -20,6 +20,7 @@ from smsp_provider.cli.reference import reference
 from smsp_provider.cli.sandbox import sandbox
 from smsp_provider.cli.serve import serve
 from smsp_provider.cli.simulate import simulate
+from smsp_provider.cli.traffic import traffic
 from smsp_provider.cli.upstream import upstream
 from smsp_provider.cli.user import user
 
@@ -39,6 +40,7 @@ for _command in (
     clock,
     audit,
     incident,
+    traffic,
     client,
     user,
     login,
