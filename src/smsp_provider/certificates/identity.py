@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 from smsp_provider.certificates.reading import UNREADABLE, check_readable
 from smsp_provider.domain.clients import PeerCertificate
 
-__all__ = ["certificate_of"]
+__all__ = ["certificate_of", "naming_concern"]
 
 
 @lru_cache(maxsize=256)
@@ -21,13 +21,26 @@ def certificate_of(der: bytes) -> PeerCertificate | None:
     try:
         certificate = x509.load_der_x509_certificate(der)
         check_readable([certificate])
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = _common_names(certificate)
         return PeerCertificate(
             fingerprint=hashlib.sha256(der).hexdigest(),
             subject=certificate.subject.rfc4514_string(),
             issuer=certificate.issuer.rfc4514_string(),
-            common_name=str(names[0].value) if len(names) == 1 else None,
+            common_name=names[0] if len(names) == 1 else None,
             der=der,
         )
     except UNREADABLE:
         return None
+
+
+def naming_concern(certificate: x509.Certificate) -> str | None:
+    """What somebody who registers a certificate should know about its common name; None where there is just one."""
+    count = len(_common_names(certificate))
+    if count == 1:
+        return None
+    how_many = "has no common name" if count == 0 else f"has {count} common names"
+    return f"{how_many}: no username matches it, so nobody is let in by it where security.username is require-match"
+
+
+def _common_names(certificate: x509.Certificate) -> list[str]:
+    return [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]

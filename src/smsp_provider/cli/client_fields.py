@@ -10,6 +10,7 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from smsp_provider.certificates.identity import naming_concern
 from smsp_provider.certificates.judging import Purpose, objections
 from smsp_provider.certificates.reading import read_certificates, reason_of
 from smsp_provider.cli.files import regular_file
@@ -155,6 +156,8 @@ def pin_document(file: Path, state: str, until: str | None = None) -> dict[str, 
 
 def _oddities(certificate: x509.Certificate) -> list[str]:
     found = [f"the provider will not accept it: {text}" for text in objections(certificate, Purpose.CLIENT)]
+    if (unnamed := naming_concern(certificate)) is not None:
+        found.append(f"it {unnamed}")
     now = datetime.now(UTC)
     if certificate.not_valid_after_utc < now:
         found.append("it has expired")

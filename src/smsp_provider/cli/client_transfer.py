@@ -1,6 +1,7 @@
 """``smsp client import`` and ``export``: the whole registry from and to a file."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -109,9 +110,23 @@ def export(names: tuple[str, ...], config_file: Path, operator: Operator, form: 
         click.echo(text, nl=False)
         return
     try:
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        _write_private(output, text)
     except OSError as error:
         raise CannotStart(f"{output}: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
     click.echo(f"{len(found)} clients written to {output}", err=True)
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Put a file that its owner alone may read in the place of what was there, whatever its mode was.
+
+    A link stays, and what it leads to is replaced.
+    """
+    place = file.resolve()
+    descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as made:
+            made.write(text)
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,12 +1,15 @@
 """Registered clients on a terminal: a list with what to look at, and everything about one."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 import click
 from cryptography import x509
 
+from smsp_provider.certificates.identity import naming_concern
+from smsp_provider.certificates.reading import UNREADABLE, check_readable
 from smsp_provider.cli.table import print_table
 from smsp_provider.domain.client_concerns import concerns, end_of
 from smsp_provider.domain.client_document import document_of
@@ -25,7 +28,12 @@ def concerns_of(client: Client | BrokenClient, at: datetime, shared: ASIDDirecto
     """What somebody should look at."""
     if isinstance(client, BrokenClient):
         return [_UNREADABLE]
-    return list(concerns(client, at, shared, _certificate_ends(client)))
+    unnamed = (
+        f"the certificate {pin.fingerprint[:8]} {text}"
+        for pin, certificate in _certificates(client)
+        if (text := naming_concern(certificate)) is not None
+    )
+    return [*concerns(client, at, shared, _certificate_ends(client)), *(unnamed if client.enabled else ())]
 
 
 def print_clients(clients: Iterable[Client | BrokenClient], at: datetime, shared: ASIDDirectory) -> None:
@@ -113,12 +121,14 @@ def _pin_row(pin: Pin, at: datetime, ends: Mapping[str, datetime]) -> tuple[str,
 
 def _certificate_ends(client: Client) -> dict[str, datetime]:
     """When the registered certificates end, by fingerprint; one that cannot be read is left out."""
-    found = {}
+    return {pin.fingerprint: certificate.not_valid_after_utc for pin, certificate in _certificates(client)}
+
+
+def _certificates(client: Client) -> Iterator[tuple[FingerprintPin, x509.Certificate]]:
+    """The registered certificates that can be read, with their pins."""
     for pin in client.pins:
         if isinstance(pin, FingerprintPin) and pin.certificate is not None:
-            try:
+            with suppress(*UNREADABLE):
                 certificate = x509.load_der_x509_certificate(pin.certificate)
-            except ValueError:
-                continue
-            found[pin.fingerprint] = certificate.not_valid_after_utc
-    return found
+                check_readable([certificate])
+                yield pin, certificate
