@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deletion_world import ANN, BASIS, BOB, ONE, REASON, TWO, DeletionWorld, MovingClock, untold
-from made_trails import Listener
+from operator_samples import Listener
 from smsp_provider.audit.archive import ArchiveInvalid, Manifest
 from smsp_provider.audit.deletion import DeletionRefused, digest_of
 from smsp_provider.audit.deletion_events import RecordRange
