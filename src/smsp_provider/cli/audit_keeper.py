@@ -20,7 +20,9 @@ from smsp_provider.observe.logs import LogObserver
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.keeper_state import KeeperState, write_keeper_state
-from smsp_provider.wiring_audit import build_audit_database, keep_to_trail
+from smsp_provider.storage.shared_refusals import SharedRefusals
+from smsp_provider.wiring import build_refusals
+from smsp_provider.wiring_audit import build_audit, build_audit_database, keep_to_trail
 from smsp_provider.wiring_roots import build_folder
 
 __all__ = ["keeper_state_file", "run_keeper"]
@@ -28,6 +30,7 @@ __all__ = ["keeper_state_file", "run_keeper"]
 _LOCK: Final = "keeper"
 _NICE: Final = 10
 _LAST_ALERTS_SECONDS: Final = 2.0
+_REFUSALS_SECONDS: Final = 5.0
 
 
 def keeper_state_file(settings: Settings) -> Path:
@@ -46,7 +49,11 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
     signals, clock = StopSignals(), SystemClock()
     database = build_audit_database(settings)
     folder = build_folder(settings, database, clock, observer)
-    keeper = Keeper(_tasks(settings, database, folder, clock, observer), lambda: database.take(_LOCK), observer)
+    audit = build_audit(settings, clock)
+    refusals = build_refusals(settings, clock, observer, audit)
+    keeper = Keeper(
+        _tasks(settings, database, folder, refusals, clock, observer), lambda: database.take(_LOCK), observer
+    )
     note = _noting(settings, keeper, folder, clock)
     try:
         while not signals.wait(settings.audit.fold_seconds):
@@ -56,17 +63,26 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
         note()
     finally:
         keeper.end()
+        audit.close_session()
         database.close()
         finish_alerts(_LAST_ALERTS_SECONDS)
     return 0
 
 
 def _tasks(
-    settings: Settings, database: AuditDatabase, folder: AuditFolder, clock: Clock, observer: LogObserver
+    settings: Settings,
+    database: AuditDatabase,
+    folder: AuditFolder,
+    refusals: SharedRefusals,
+    clock: Clock,
+    observer: LogObserver,
 ) -> list[KeeperTask]:
     """All that is done in a turn, in this order."""
     del settings, database, clock, observer
-    return [KeeperTask("roots of the audit trail", folder.run)]
+    return [
+        KeeperTask("roots of the audit trail", folder.run),
+        KeeperTask("refused requests", refusals.run, every=_REFUSALS_SECONDS, alone=False),
+    ]
 
 
 def _noting(settings: Settings, keeper: Keeper, folder: AuditFolder, clock: Clock) -> Callable[[], None]:
