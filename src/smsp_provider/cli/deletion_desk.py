@@ -28,13 +28,11 @@ from smsp_provider.domain.operators import EVERYTHING, Operator, Permission
 from smsp_provider.engine.system import RandomIds
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_deletion import AuditDeletions
-from smsp_provider.storage.audit_erasing import AuditErasing
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
-from smsp_provider.storage.audit_records import AuditRecords
 from smsp_provider.wiring_audit import build_unsealer
-from smsp_provider.wiring_search import build_index, build_indexer
+from smsp_provider.wiring_deletion import build_erasing
 
-__all__ = ["DeletionDesk", "Progress", "deletion_desk", "deletion_marks", "whole_trail_only"]
+__all__ = ["DeletionDesk", "Progress", "deletion_desk", "whole_trail_only"]
 
 _WHOLE: Final = "this concerns the records of all organisations, and you act for some of them"
 
@@ -66,11 +64,6 @@ def deletion_desk(config_file: Path) -> Iterator[DeletionDesk]:
                 yield _desk(office, operator)
         except DeletionRefused as refused:
             _refuse(office, operator.name, command, str(refused))
-
-
-def deletion_marks(settings: Settings) -> Path:
-    """Where this host marks approvals that have begun."""
-    return settings.audit.database.with_name("audit-deletions")
 
 
 def whole_trail_only(operator: Operator) -> None:
@@ -130,12 +123,7 @@ def _desk(office: OperatorOffice, operator: Operator) -> DeletionDesk:
     settings, database = office.settings, office.trail.database
     unsealer = build_unsealer(settings, office.clock)
     officer = Officer(operator.name, name_of(login_uid()), access_point().shown)
-    erasing = AuditErasing(
-        database,
-        AuditRecords(database, unsealer),
-        build_indexer(settings, database, build_index(settings, database, office.clock), office.clock, _tell_damage),
-        deletion_marks(settings),
-    )
+    erasing = build_erasing(settings, database, office.clock, _tell_damage)
     deletions = AuditDeletions(office.trail, erasing, office.clock, RandomIds())
     return DeletionDesk(settings, database, unsealer, officer, deletions)
 
