@@ -12,7 +12,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,41 +166,47 @@ def served(
     request_seconds: int = 20,
     drain_seconds: float = 0,
     alerts: str = "",
+    spine: CountingSpine | None = None,
 ) -> Iterator[tuple[ServedProvider, CountingSpine]]:
-    """A provider with these sections of its settings (the inside of TOML's inline tables), and its Spine."""
+    """A provider with these sections of its settings (the inside of TOML's inline tables), and a Spine.
+
+    The Spine is the one given, which runs, or one with the shipped population.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with PatientStore() as store:
-        load_population(store)
-        with CountingSpine(store) as spine:
-            free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-            http_address, ops_address = (one.getsockname() for one in free)
-            for one in free:
-                one.close()
-            config = folder / "provider.toml"
-            config.write_text(
-                'environment = "test"\n'
-                f'server = {{ http = "127.0.0.1:{http_address[1]}", ops = "127.0.0.1:{ops_address[1]}", '
-                f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 15, "
-                f"drain_seconds = {drain_seconds} }}\n"
-                f'spine = {{ endpoint = "{spine.url}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
-                f'audit = {{ database = "{folder / "audit" / "audit.db"}", synchronous = "NORMAL" }}\n'
-                f'clients = {{ policy = "any" }}\nlimits = {{ request_seconds = {request_seconds} }}\n'
-                f"throttle = {{ {throttle} }}\nbreaker = {{ {breaker} }}\nalerts = {{ {alerts} }}\n",
-                encoding="utf-8",
+    with ExitStack() as stack:
+        if spine is None:
+            store = stack.enter_context(PatientStore())
+            load_population(store)
+            spine = stack.enter_context(CountingSpine(store))
+        free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        http_address, ops_address = (one.getsockname() for one in free)
+        for one in free:
+            one.close()
+        config = folder / "provider.toml"
+        config.write_text(
+            'environment = "test"\n'
+            f'server = {{ http = "127.0.0.1:{http_address[1]}", ops = "127.0.0.1:{ops_address[1]}", '
+            f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 15, "
+            f"drain_seconds = {drain_seconds} }}\n"
+            f'spine = {{ endpoint = "{spine.url}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
+            f'audit = {{ database = "{folder / "audit" / "audit.db"}", synchronous = "NORMAL" }}\n'
+            f'clients = {{ policy = "any" }}\nlimits = {{ request_seconds = {request_seconds} }}\n'
+            f"throttle = {{ {throttle} }}\nbreaker = {{ {breaker} }}\nalerts = {{ {alerts} }}\n",
+            encoding="utf-8",
+        )
+        log = folder / "log"
+        with log.open("wb") as written:
+            process = subprocess.Popen(
+                [*COMMAND, "serve", "--config", str(config)], stdout=written, stderr=written, env=environment()
             )
-            log = folder / "log"
-            with log.open("wb") as written:
-                process = subprocess.Popen(
-                    [*COMMAND, "serve", "--config", str(config)], stdout=written, stderr=written, env=environment()
-                )
-            provider = ServedProvider(process, http_address, ops_address, log, spine)
-            try:
-                provider.wait_until_ready()
-                yield provider, spine
-                if process.poll() is None:
-                    keep("metrics", provider.ops_get("/metrics").body)
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait(60)
-                keep_file("log", log)
+        provider = ServedProvider(process, http_address, ops_address, log, spine)
+        try:
+            provider.wait_until_ready()
+            yield provider, spine
+            if process.poll() is None:
+                keep("metrics", provider.ops_get("/metrics").body)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(60)
+            keep_file("log", log)
