@@ -59,7 +59,8 @@ class AuditIndexer:
         self._damage: Final = damage
         self._up_to: Final = up_to
         self._since: date | None = None
-        self._deferred: set[tuple[int, int]] = set()
+        self._runs = 0
+        self._deferred: dict[tuple[int, int], int] = {}
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -74,6 +75,7 @@ class AuditIndexer:
             IndexUnusable: the index cannot be written.
             AuditUnavailable: the trail cannot be read.
         """
+        self._runs += 1
         for _ in range(_ATTEMPTS):
             count = self._run_once(limit)
             if count is not None:
@@ -208,7 +210,7 @@ class AuditIndexer:
             yield row, self._parts.opened(lane, row, contents.get(row.n))
 
     def _anchor(self, lane: Lane, chained: ChainedRecord, part: Part) -> _Anchor | None:
-        """The anchor of a record; None where its intent ought to be in the index first, which is waited for once."""
+        """The anchor of a record; None where its intent ought to be in the index first: the next run looks again."""
         own = lane.day, _place(chained)
         if chained.exchange is None or chained.kind not in EXCHANGE_KINDS:
             return own
@@ -216,10 +218,9 @@ class AuditIndexer:
         if found is not None:
             return found
         is_first = chained.kind == "intent" or (isinstance(part.record, Ending) and part.record.request is not None)
-        if not is_first and (lane.id, chained.n) not in self._deferred:
-            self._deferred.add((lane.id, chained.n))
+        if not is_first and self._deferred.setdefault((lane.id, chained.n), self._runs) == self._runs:
             return None
-        self._deferred.discard((lane.id, chained.n))
+        self._deferred.pop((lane.id, chained.n), None)
         if len(self._recent) >= _RECENT:
             for exchange in list(islice(self._recent, _RECENT // 2)):
                 del self._recent[exchange]
