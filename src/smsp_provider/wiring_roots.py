@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from smsp_provider.audit.chain import TrailReader
 from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail_books import TrailBooks
 from smsp_provider.audit.witness import Witness, WitnessUnavailable
@@ -76,7 +77,7 @@ def build_folder(settings: Settings, database: AuditDatabase, clock: Clock, obse
     return AuditFolder(database, build_books(settings), build_signing_keys(settings), handings, clock, observer)
 
 
-def check_witnesses(settings: Settings, database: AuditDatabase, clock: Clock) -> tuple[str, ...]:
+def check_witnesses(settings: Settings, database: TrailReader, clock: Clock) -> tuple[str, ...]:
     """See that no witness knows of roots that the database has not; returns a text for each that cannot be asked.
 
     Raises:

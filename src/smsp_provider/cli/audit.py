@@ -9,7 +9,9 @@ from smsp_provider.cli.audit_prepare import prepare
 from smsp_provider.cli.audit_reindex import reindex
 from smsp_provider.cli.audit_report import report
 from smsp_provider.cli.audit_retention import retention, retire
+from smsp_provider.cli.audit_roots import keep, signing_key, witness
 from smsp_provider.cli.audit_search import search
+from smsp_provider.cli.audit_verify import verify_command
 
 __all__ = ["audit"]
 
@@ -21,6 +23,10 @@ def audit() -> None:
 
 for _command in (
     keys,
+    signing_key,
+    witness,
+    keep,
+    verify_command,
     prepare,
     reindex,
     report,

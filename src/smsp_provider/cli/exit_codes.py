@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
             "`sandbox`: an answer not as expected. `call`: another response code. `simulate load`: lines were left out."
             " `conformance`: something failed, nothing passed, or the second run proves less."
             " `endpoint status`: a certificate has expired or cannot be used."
+            " `audit verify`: something is not as it was written."
         ),
     )
     USAGE = 2, "The command line or the configuration is wrong; nothing was started or sent."
