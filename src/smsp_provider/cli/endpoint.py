@@ -11,18 +11,27 @@ from pathlib import Path
 from typing import Final
 
 import click
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+from smsp_provider.audit.events import Change
 from smsp_provider.certificates.bundle import Pairing, pair_up, read_bundle
 from smsp_provider.certificates.placing import go_back, place_pair, previous_of, write_private, write_public
 from smsp_provider.certificates.reading import names_of, read_key, reason_of
 from smsp_provider.certificates.request import KeyKind, key_as_pem, names_asked_for, new_key, new_request
+from smsp_provider.cli.client_session import readable
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.endpoint_files import Pair, Use, pairs, uses
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.files import regular_file
+from smsp_provider.cli.operator_session import requires
+from smsp_provider.cli.os_user import refuse_another_user
 from smsp_provider.cli.table import print_table
+from smsp_provider.domain.client_document import canonical_json
+from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.wiring_audit import build_audit
 
 __all__ = ["endpoint"]
 
@@ -53,12 +62,24 @@ def endpoint() -> None:
 @click.option("--also", multiple=True, help="A further DNS name; may be repeated.")
 @click.option("--key-type", type=click.Choice([kind.value for kind in KeyKind]), default="rsa", show_default=True)
 @click.option("--replace", is_flag=True, help="Throw away a key that still waits for its certificate.")
-def init(config_file: Path, side: str | None, name: str, also: Sequence[str], key_type: str, *, replace: bool) -> None:
+@requires(Permission.ENDPOINT_CHANGE)
+def init(
+    *,
+    config_file: Path,
+    operator: Operator,
+    side: str | None,
+    name: str,
+    also: Sequence[str],
+    key_type: str,
+    replace: bool,
+) -> None:
     """Make a key and the request (CSR) for its certificate.
 
     The key waits beside the one in use, as KEY.next, until `smsp endpoint install` brings its certificate.
     RSA keys have 3072 bits; the other type is the curve P-256.
     """
+    # (Who it is stands on record already.)
+    del operator
     _, pair = _chosen(config_file, side)
     waiting, request = _waiting(pair), pair.certificate.with_suffix(".csr")
     key = new_key(KeyKind(key_type))
@@ -85,8 +106,10 @@ def init(config_file: Path, side: str | None, name: str, also: Sequence[str], ke
 @click.option("--password-file", type=regular_file, help="File with the password of a PKCS#12 file or encrypted key.")
 @click.option("--name", help="Full DNS name that the certificate must hold; left out: the names of the request.")
 @click.argument("files", nargs=-1, required=True, type=regular_file)
+@requires(Permission.ENDPOINT_CHANGE)
 def install(
     config_file: Path,
+    operator: Operator,
     side: str | None,
     key_file: Path | None,
     password_file: Path | None,
@@ -113,6 +136,7 @@ def install(
         raise UnusableConfiguration(
             f"the certificate does not hold {', '.join(missing)}, but {', '.join(names) or 'no name'}"
         )
+    _put_on_record(config_file, operator, side, pair.certificate, pairing.certificate_pem())
     try:
         place_pair(pair.key, pairing.key_pem(), pair.certificate, pairing.certificate_pem())
         _waiting(pair).unlink(missing_ok=True)
@@ -125,11 +149,17 @@ def install(
 @endpoint.command()
 @config_option
 @_side
-def rollback(config_file: Path, side: str | None) -> None:
+@requires(Permission.ENDPOINT_CHANGE)
+def rollback(config_file: Path, operator: Operator, side: str | None) -> None:
     """Exchange key and certificate with those before the last `install`."""
     side, pair = _chosen(config_file, side)
     if not (previous_of(pair.key).exists() and previous_of(pair.certificate).exists()):
         raise CannotStart(f"{previous_of(pair.certificate)}: there is no key and certificate from before")
+    try:
+        former = previous_of(pair.certificate).read_bytes()
+    except OSError as error:
+        raise CannotStart(reason_of(error)) from None
+    _put_on_record(config_file, operator, side, pair.certificate, former)
     try:
         go_back(pair.key, pair.certificate)
     except OSError as error:
@@ -153,6 +183,37 @@ def status(config_file: Path, *, as_json: bool) -> int:
     else:
         _show(found, now)
     return ExitCode.UNEXPECTED if any(use.state.problems for use in found) else ExitCode.OK
+
+
+def _put_on_record(config_file: Path, operator: Operator, side: str, file: Path, after: bytes) -> None:
+    """Before anything is exchanged: which certificate is to take the place of which.
+
+    Raises:
+        CannotStart: the audit trail cannot be written; nothing was changed.
+    """
+    settings, clock = read_settings(config_file), SystemClock()
+    refuse_another_user(settings.audit.database)
+    before = file.read_bytes() if file.exists() else None
+    now = clock.now()
+    # There is no registry that counts versions: the second does.
+    change = Change(now, operator.name, "endpoint", side, int(now.timestamp()), _document(before), _document(after))
+    with readable(settings):
+        trail = build_audit(settings, clock)
+        try:
+            trail.record_change(change)
+        finally:
+            trail.close_session()
+
+
+def _document(pem: bytes | None) -> str | None:
+    """A certificate file on record: the SHA-256 of its first certificate, null where it holds none."""
+    if pem is None:
+        return None
+    try:
+        fingerprint = x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+    except ValueError:
+        fingerprint = None
+    return canonical_json({"sha256": fingerprint})
 
 
 def _chosen(config_file: Path, side: str | None) -> tuple[str, Pair]:

@@ -45,6 +45,7 @@ class Permission(Enum):
 
     CLIENTS_READ = "read the registered clients"
     CLIENTS_CHANGE = "change the registered clients"
+    ENDPOINT_CHANGE = "change this endpoint's keys and certificates"
     TRAFFIC_READ = "read throughput and alerts"
     AUDIT_VERIFY = "verify the audit trail"
     AUDIT_READ = "search the audit trail, patients left out"
@@ -57,7 +58,14 @@ class Permission(Enum):
 
 ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {
-        Role.OPERATOR: frozenset({Permission.CLIENTS_READ, Permission.TRAFFIC_READ, Permission.AUDIT_VERIFY}),
+        Role.OPERATOR: frozenset(
+            {
+                Permission.CLIENTS_READ,
+                Permission.ENDPOINT_CHANGE,
+                Permission.TRAFFIC_READ,
+                Permission.AUDIT_VERIFY,
+            }
+        ),
         Role.CLIENT_MANAGER: frozenset(
             {Permission.CLIENTS_READ, Permission.CLIENTS_CHANGE, Permission.TRAFFIC_READ},
         ),

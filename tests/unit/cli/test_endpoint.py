@@ -14,6 +14,10 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from certificate_zoo import CLIENT, SERVER, Authority, Key, Zoo, make_zoo
 from command_line import Done, run_main
+from smsp_provider.audit.events import Change
+from smsp_provider.config.settings import load_settings
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.wiring_audit import build_audit_reader
 
 NAME = "smsp.example.nhs.uk"
 PASSWORD = "correct horse"
@@ -92,7 +96,9 @@ crl = "{zoo.crl}"
 endpoint = "http://127.0.0.1:9/"
 pds_asid = "928942012545"
 [audit]
-database = "{tmp_path}/audit.db"
+database = "{tmp_path}/state/audit.db"
+[operators]
+policy = "os-user"
 """
     )
     monkeypatch.delenv("ENDPOINT_PASSWORD", raising=False)
@@ -349,3 +355,31 @@ class TestStatus:
         done = world.run("status")
         assert done.code == 1
         assert "No such file" in done.out
+
+
+@pytest.mark.rule("SMSP-AUDIT-008")
+def test_what_takes_the_place_of_what_is_on_record_before_it_does(world: World) -> None:
+    for words in (("init", "--name", NAME), ("init", "--name", NAME, "--replace")):
+        assert world.run(*words).code == 0
+        certificate = world.file(world.signed() + pem(world.between.certificate))
+        assert world.run("install", certificate).code == 0
+    newer = world.certificate.read_bytes()
+    assert world.run("rollback").code == 0
+    older = world.certificate.read_bytes()
+    records = [entry.record for entry in build_audit_reader(load_settings(world.config), SystemClock()).read()]
+    changes = [record for record in records if isinstance(record, Change)]
+    assert {(change.what, change.name) for change in changes} == {("endpoint", "https")}
+    first, second = (
+        json.dumps({"sha256": x509.load_pem_x509_certificate(one).fingerprint(hashes.SHA256()).hex()})
+        for one in (older, newer)
+    )
+    told = [
+        tuple(None if one is None else json.dumps(json.loads(one)) for one in (change.before, change.after))
+        for change in changes
+    ]
+    assert told == [(None, first), (first, second), (second, first)]
+    database = load_settings(world.config).audit.database
+    database.write_bytes(b"not a database")
+    done = world.run("rollback")
+    assert done.code == 3
+    assert world.certificate.read_bytes() == older, "what cannot be put on record is not done"

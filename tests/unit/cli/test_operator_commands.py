@@ -21,6 +21,7 @@ pytestmark = pytest.mark.rule("SMSP-IG-001", "SMSP-IG-002")
 Run = Callable[..., Done]
 
 READ, CHANGE = Permission.CLIENTS_READ, Permission.CLIENTS_CHANGE
+ENDPOINT = Permission.ENDPOINT_CHANGE
 LIST, ADMINISTER = Permission.OPERATORS_READ, Permission.OPERATORS_CHANGE
 
 COMMANDS: dict[str, tuple[Permission, tuple[str, ...]]] = {
@@ -36,6 +37,9 @@ COMMANDS: dict[str, tuple[Permission, tuple[str, ...]]] = {
     "client import": (CHANGE, ("EMPTY",)),
     "client pin add": (CHANGE, ("nobody", "--fingerprint", "00" * 32)),
     "client pin remove": (CHANGE, ("nobody", "00000000")),
+    "endpoint init": (ENDPOINT, ("--side=https", "--name=smsp.example")),
+    "endpoint install": (ENDPOINT, ("--side=https", "EMPTY")),
+    "endpoint rollback": (ENDPOINT, ("--side=https",)),
     "user add": (ADMINISTER, ("no name", "--person=x", "--role=auditor")),
     "user list": (LIST, ()),
     "user set": (ADMINISTER, ("nobody", "--person=x")),
@@ -44,8 +48,8 @@ COMMANDS: dict[str, tuple[Permission, tuple[str, ...]]] = {
     "user reset": (ADMINISTER, ("nobody",)),
     "user unlock": (ADMINISTER, ("nobody",)),
 }
-OPEN_TO_ALL = {"client init", "user first"}
-"""The one makes empty tables, the other is refused once there is an account."""
+OPEN_TO_ALL = {"client init", "user first", "endpoint status"}
+"""The first makes empty tables, the second is refused once there is an account, the third shows what callers see."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ def leaves(group: click.Group, *path: str) -> set[str]:
 
 
 def test_every_command_on_protected_things_is_tried_here() -> None:
-    protected = {name for name in leaves(cli) if name.startswith(("client ", "user "))}
+    protected = {name for name in leaves(cli) if name.startswith(("client ", "endpoint ", "user "))}
     assert protected == COMMANDS.keys() | OPEN_TO_ALL
 
 
