@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from smsp_provider.cli.audit_index_task import IndexTask
 from smsp_provider.cli.keeper import Keeper, KeeperTask
 from smsp_provider.cli.processes import StopSignals
 from smsp_provider.config.settings import Settings
@@ -17,7 +18,6 @@ from smsp_provider.engine.ports import Clock
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.alerts import finish_alerts
 from smsp_provider.observe.logs import LogObserver
-from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.keeper_state import KeeperState, write_keeper_state
 from smsp_provider.storage.shared_refusals import SharedRefusals
@@ -51,9 +51,8 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
     folder = build_folder(settings, database, clock, observer)
     audit = build_audit(settings, clock)
     refusals = build_refusals(settings, clock, observer, audit)
-    keeper = Keeper(
-        _tasks(settings, database, folder, refusals, clock, observer), lambda: database.take(_LOCK), observer
-    )
+    index = IndexTask(settings, database, clock, observer)
+    keeper = Keeper(_tasks(folder, refusals, index), lambda: database.take(_LOCK), observer)
     note = _noting(settings, keeper, folder, clock)
     try:
         while not signals.wait(settings.audit.fold_seconds):
@@ -63,25 +62,19 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
         note()
     finally:
         keeper.end()
+        index.close()
         audit.close_session()
         database.close()
         finish_alerts(_LAST_ALERTS_SECONDS)
     return 0
 
 
-def _tasks(
-    settings: Settings,
-    database: AuditDatabase,
-    folder: AuditFolder,
-    refusals: SharedRefusals,
-    clock: Clock,
-    observer: LogObserver,
-) -> list[KeeperTask]:
+def _tasks(folder: AuditFolder, refusals: SharedRefusals, index: IndexTask) -> list[KeeperTask]:
     """All that is done in a turn, in this order."""
-    del settings, database, clock, observer
     return [
         KeeperTask("roots of the audit trail", folder.run),
         KeeperTask("refused requests", refusals.run, every=_REFUSALS_SECONDS, alone=False),
+        KeeperTask("search index of the audit trail", index.run),
     ]
 
 

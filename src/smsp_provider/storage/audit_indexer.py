@@ -108,6 +108,9 @@ class AuditIndexer:
 
         What else there is of their exchanges stays findable.
         """
+        # (First all that is not indexed yet: whoever has read one of them before cannot write it any more then.)
+        self._begin_anew()
+        self.run_to_the_end()
         lanes = {lane.id: lane for lane in self._database.lanes()}
         anchors: dict[date, set[Place]] = {}
         for lane_id, n in records:
