@@ -11,11 +11,13 @@ from smsp_provider.audit.events import Record
 from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.audit.trail import Entry
 from smsp_provider.engine.ports import Clock
+from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_keys import KeySource
 from smsp_provider.storage.audit_lane import ProcessFacts
 from smsp_provider.storage.audit_records import AuditRecords
 from smsp_provider.storage.audit_sealing import KeyRingUnsealer
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
+from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase
 from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase
 from smsp_provider.storage.sqlite_file import Synchronous
 
@@ -32,8 +34,13 @@ def keys_of(path: Path) -> KeySource:
 def make_trail(
     path: Path, clock: Clock | None = None, *, synchronous: Synchronous = Synchronous.NORMAL, wait_s: float = 3.0
 ) -> ChainedAuditTrail:
-    """The trail of this process in the file ``path``."""
-    database = SqliteAuditDatabase(path, synchronous=synchronous, wait_s=wait_s)
+    """The trail of this process in the file ``path``, or in PostgreSQL where the URL is what ``path`` holds (.url)."""
+    database: AuditDatabase
+    if path.suffix == ".url":
+        url, durable = path.read_text(encoding="ascii"), synchronous is Synchronous.FULL
+        database = PostgresAuditDatabase(url, durable=durable, wait_s=wait_s)
+    else:
+        database = SqliteAuditDatabase(path, synchronous=synchronous, wait_s=wait_s)
     return ChainedAuditTrail(database, keys_of(path), clock or SystemClock(), FACTS, wait_s=3 * wait_s)
 
 

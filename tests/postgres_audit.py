@@ -2,15 +2,19 @@
 
 import itertools
 from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
 
+from audit_trails import make_trail
 from postgres_instance import PostgresInstance
 from postgres_server import new_database
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.postgres_audit_form import prepare
+from smsp_provider.storage.sqlite_file import Synchronous
 
-__all__ = ["OWNER", "PROVIDER", "new_audit_url", "prepared_on", "superuser_of"]
+__all__ = ["OWNER", "PROVIDER", "new_audit_url", "prepared_on", "superuser_of", "trail_in"]
 
 OWNER = "smsp_audit_owner"
 PROVIDER = "smsp_provider"
@@ -49,3 +53,10 @@ def prepared_on(instance: PostgresInstance) -> str:
 def superuser_of(url: str) -> str:
     """The same database for somebody who may do everything; both servers trust ``postgres``."""
     return sa.make_url(url).set(username="postgres").render_as_string(hide_password=False)
+
+
+def trail_in(url: str, folder: Path, *, durable: bool = True, wait_s: float = 3.0) -> ChainedAuditTrail:
+    """The trail of this process in a prepared database; the keys are in ``folder``, which is its owner's alone."""
+    place = folder / "audit.url"
+    place.write_text(url, encoding="ascii")
+    return make_trail(place, synchronous=Synchronous.FULL if durable else Synchronous.NORMAL, wait_s=wait_s)

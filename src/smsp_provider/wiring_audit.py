@@ -5,14 +5,14 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smsp_provider import __version__
 from smsp_provider.audit.chain import SealBroken, Unsealer
 from smsp_provider.audit.events import Start
 from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.engine.ports import Clock
-from smsp_provider.storage.audit_database import AuditDatabase
+from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
 from smsp_provider.storage.audit_keys import AuditKeysUnusable, KeyRing, KeySource
 from smsp_provider.storage.audit_lane import ProcessFacts
 from smsp_provider.storage.audit_records import AuditRecords
@@ -21,6 +21,9 @@ from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase, keep_to
 from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.xmlcore.resources import config_file, schemas_directory
+
+if TYPE_CHECKING:
+    from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase
 
 __all__ = [
     "build_audit",
@@ -40,13 +43,24 @@ _COMMIT_DIGITS: Final = 12
 
 
 def build_audit_database(settings: Settings) -> AuditDatabase:
-    """Where the trail is kept; nothing is opened yet."""
-    audit = settings.audit
-    return SqliteAuditDatabase(
-        audit.database,
-        synchronous=Synchronous[audit.synchronous],
-        on_disk_only=settings.environment is Environment.LIVE,
-    )
+    """Where the trail is kept; nothing is opened yet.
+
+    Raises:
+        StorageUnsafe: it is in PostgreSQL, and the driver is not installed.
+    """
+    audit, live = settings.audit, settings.environment is Environment.LIVE
+    synchronous = Synchronous[audit.synchronous]
+    if audit.store:
+        return _postgres()(audit.store, durable=synchronous is Synchronous.FULL, live=live)
+    return SqliteAuditDatabase(audit.database, synchronous=synchronous, on_disk_only=live)
+
+
+def _postgres() -> "type[PostgresAuditDatabase]":
+    try:
+        from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase  # noqa: PLC0415 - its driver is an extra of the package
+    except ImportError:
+        raise StorageUnsafe("the driver of PostgreSQL is missing: install the extra 'postgres'") from None
+    return PostgresAuditDatabase
 
 
 def build_audit_keys(settings: Settings) -> KeySource:
@@ -61,6 +75,7 @@ def build_audit(settings: Settings, clock: Clock) -> ChainedAuditTrail:
 
     Raises:
         OSError: a file of reference data that the settings name cannot be read.
+        StorageUnsafe: see :func:`build_audit_database`.
     """
     facts = ProcessFacts(build_id(), _rules(settings), _configuration(settings))
     return ChainedAuditTrail(build_audit_database(settings), build_audit_keys(settings), clock, facts)
@@ -94,7 +109,10 @@ def build_audit_reader(settings: Settings, clock: Clock) -> AuditRecords:
 
 def keep_to_trail(settings: Settings, mark: str) -> None:
     """From here on this process and its children write to the trail of this mark (:meth:`AuditDatabase.open`) only."""
-    keep_to(settings.audit.database, mark)
+    if settings.audit.store:
+        _postgres().keep_to(settings.audit.store, mark)
+    else:
+        keep_to(settings.audit.database, mark)
 
 
 def start_record(settings: Settings, clock: Clock) -> Start:

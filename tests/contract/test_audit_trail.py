@@ -9,15 +9,21 @@ import pytest
 
 from audit_samples import ending_of, intent_of, run_program, start_of, start_program
 from audit_trails import make_trail
+from postgres_audit import new_audit_url
 from smsp_provider.audit.events import Closure, Ending
 from smsp_provider.audit.lane_events import Closing, Opening
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "audit" / "audit.sqlite"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param == "sqlite":
+        return tmp_path / "audit" / "audit.sqlite"
+    place = tmp_path / "audit" / "audit.url"
+    place.parent.mkdir(mode=0o700)
+    place.write_text(new_audit_url(), encoding="ascii")
+    return place
 
 
 @pytest.fixture(params=[Synchronous.FULL, Synchronous.NORMAL], ids=["full", "normal"])

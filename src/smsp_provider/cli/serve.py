@@ -173,7 +173,11 @@ def _open_audit(settings: Settings) -> str:
     Returns which trail it is, so that the workers use no other.
     """
     clock = SystemClock()
-    audit = build_audit(settings, clock)
+    where = "audit.store" if settings.audit.store else f"audit.database: {settings.audit.database}"
+    try:
+        audit = build_audit(settings, clock)
+    except StorageUnsafe as error:
+        raise CannotStart(f"{where}: {error}") from None
     try:
         mark = audit.open()
         _check_roots(settings, audit.database)
@@ -181,7 +185,7 @@ def _open_audit(settings: Settings) -> str:
         audit.record_start(start_record(settings, clock))
     except (AuditUnavailable, StorageUnsafe) as error:
         reason = error.reason if isinstance(error, AuditUnavailable) else str(error)
-        raise CannotStart(f"audit.database: {settings.audit.database}: {reason}") from None
+        raise CannotStart(f"{where}: {reason}") from None
     finally:
         audit.close_session()
     if closed:

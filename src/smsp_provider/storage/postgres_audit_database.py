@@ -26,11 +26,13 @@ from smsp_provider.storage.postgres_audit_reader import PostgresTrailReader, tel
 from smsp_provider.storage.postgres_audit_safety import check_form, check_safe, prepare_session
 from smsp_provider.storage.postgres_session import BoundedConnection, connect
 
-__all__ = ["PostgresAuditDatabase", "keep_to"]
+__all__ = ["PostgresAuditDatabase"]
 
 _CHANGED: Final = "the chain was changed under its writer"
 _ENDED: Final = "the lane was ended by a recovery"
 _OTHER_TRAIL: Final = "the database holds another audit trail than before"
+
+_kept_to: dict[str, str] = {}
 
 _N: Final = 0
 _AT: Final = 2
@@ -51,6 +53,14 @@ class PostgresAuditDatabase(PostgresTrailReader):
         self._live = live
         self._mark = _kept_to.get(url)
         self._begin()
+
+    @staticmethod
+    def keep_to(url: str, mark: str) -> None:
+        """From here on this process and its children write at ``url`` to the trail of that mark and to no other.
+
+        It is a fact about the process and so outlives forks, and any trail that is made later is bound by it.
+        """
+        _kept_to[url] = mark
 
     def _begin(self) -> None:
         """The state of one process: nothing is open yet."""
@@ -371,17 +381,6 @@ class AdvisoryLock:
     def discard(self) -> None:
         """See :meth:`smsp_provider.storage.audit_database.HeldLock.discard`; it leaves no traces in any case."""
         self._database.let_go(self)
-
-
-_kept_to: dict[str, str] = {}
-
-
-def keep_to(url: str, mark: str) -> None:
-    """From here on this process and its children write at ``url`` to the trail of that mark and to no other.
-
-    It is a fact about the process and so outlives forks, and any trail that is made later is bound by it.
-    """
-    _kept_to[url] = mark
 
 
 def _key(name: str) -> int:

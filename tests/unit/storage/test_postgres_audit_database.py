@@ -473,9 +473,9 @@ def test_another_trail_in_the_same_place_is_not_written_to(database: PostgresAud
 
 def test_a_process_told_which_trail_it_is_writes_to_no_other(fresh: str) -> None:
     program = f"""
-from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase, keep_to
+from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase
 from smsp_provider.storage.audit_database import StorageUnsafe
-keep_to({fresh!r}, "another")
+PostgresAuditDatabase.keep_to({fresh!r}, "another")
 try:
     PostgresAuditDatabase({fresh!r}).open()
 except StorageUnsafe as error:

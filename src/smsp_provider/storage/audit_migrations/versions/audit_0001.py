@@ -8,17 +8,19 @@ is what the chain and its witness are for.
 The contents are encrypted, so PostgreSQL is told not to try to compress them.
 """
 
-import time
 import uuid
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
+
+from smsp_provider.audit.encoding import timestamp
 
 revision = "audit_0001"
 down_revision = None
 
 _TABLES = (
-    "CREATE TABLE smsp_audit.trail (id text NOT NULL PRIMARY KEY, made_at bigint NOT NULL, form integer NOT NULL)",
+    "CREATE TABLE smsp_audit.trail (id text NOT NULL PRIMARY KEY, made_at text NOT NULL, form integer NOT NULL)",
     "CREATE UNIQUE INDEX trail_is_one ON smsp_audit.trail ((true))",
     """CREATE TABLE smsp_audit.lane (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, token text NOT NULL UNIQUE, day date NOT NULL,
@@ -115,7 +117,7 @@ def upgrade() -> None:
     for table in _ALL:
         _guard(table, f"no_truncate BEFORE TRUNCATE ON smsp_audit.{table}", "refuse")
     trail = sa.table("trail", sa.column("id"), sa.column("made_at"), sa.column("form"), schema="smsp_audit")
-    op.bulk_insert(trail, [{"id": str(uuid.uuid4()).upper(), "made_at": time.time_ns() // 1000, "form": 2}])
+    op.bulk_insert(trail, [{"id": str(uuid.uuid4()).upper(), "made_at": timestamp(datetime.now(UTC)), "form": 2}])
 
 
 def _guard(table: str, trigger: str, function: str) -> None:
