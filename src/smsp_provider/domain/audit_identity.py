@@ -39,6 +39,9 @@ class AuditId:
 class AccessMethod(Enum):
     """How a user comes to PDS; the value is the number of the guidance."""
 
+    # Members are unique, so that they can be told apart as any objects are; Enum's own way is a function in Python.
+    __hash__ = object.__hash__
+
     UNATTENDED = 1
     ATTENDED = 2
     SMARTCARD = 3

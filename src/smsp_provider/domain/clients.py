@@ -61,6 +61,9 @@ class PriorityClass(Enum):
 class SignaturePolicy(Enum):
     """What a ds:Signature in the security header is worth; the value is the word of settings and registry."""
 
+    # Members are unique, so that they can be told apart as any objects are; Enum's own way is a function in Python.
+    __hash__ = object.__hash__
+
     IGNORE = "ignore"
     """It is noted in the audit and not looked at: for local use."""
     VERIFY_IF_PRESENT = "verify-if-present"

@@ -4,7 +4,6 @@ Business outcomes are response codes, technical errors are SOAP faults (SMSP-ERR
 durable in the audit trail, the answer is fault 2100 and carries nothing of a patient (anchors.md decision 5).
 """
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +13,6 @@ from zoneinfo import ZoneInfo
 from smsp_provider.audit.events import Ending, EndingKind, FaultFacts, Intent, PatientFacts, RequestFacts, Source
 from smsp_provider.audit.operator_events import Alert, AlertKind, InputRefused, Observer, RequestAnswered
 from smsp_provider.audit.trail import AuditTrail, AuditUnavailable
-from smsp_provider.domain.access import RegisteredClient
 from smsp_provider.domain.audit_identity import AuthorRefused
 from smsp_provider.domain.faults import ErrorCode, ToolkitFault, provider_failure, try_again
 from smsp_provider.domain.gate import GateRefusal, Outgoing, check_outgoing
@@ -41,6 +39,7 @@ from smsp_provider.engine.probing import Answered, ProbingWatch
 from smsp_provider.engine.refusals import RefusalLedger, RefusedRequest
 from smsp_provider.engine.repeats import MessageUse, Repeats
 from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
+from smsp_provider.engine.under_way import UnderWay
 from smsp_provider.itk.read_back import read_back
 from smsp_provider.itk.response import ResponseIds, build_response
 from smsp_provider.services.procedure import Policy
@@ -124,18 +123,13 @@ class Pipeline:
 
     def answer(self, received: Received) -> Reply:
         """Answer a received request; every ending is audited, and nothing is raised."""
-        with ExitStack() as under_way:
+        under_way = UnderWay(self._admission)
+        try:
             return self._answer(received, under_way)
+        finally:
+            under_way.end()
 
-    def _answer(self, received: Received, under_way: ExitStack) -> Reply:
-        """``under_way`` counts the request among those of its client until it has ended."""
-
-        def admit(client: RegisteredClient) -> None:
-            try:
-                under_way.enter_context(self._admission.admit_request(client.client.name, client.client.limits))
-            except Busy as busy:
-                raise busy.as_fault() from None
-
+    def _answer(self, received: Received, under_way: UnderWay) -> Reply:
         today = _day_in_london(int(received.arrived.timestamp()) // _HOUR_SECONDS)
         use = self._repeats.use(received.exchange_id, received.addressing.message_id, received.arrived)
         try:
@@ -145,7 +139,7 @@ class Pipeline:
                 self._entrance,
                 self._schemas,
                 today,
-                admit,
+                under_way.admit,
                 use.is_repeat,
             )
         except Stopped as stopped:

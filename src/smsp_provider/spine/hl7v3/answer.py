@@ -49,6 +49,7 @@ _PATIENT_ROLE: Final = f"{_H}patientRole"
 _QUERY_ACK: Final = f"{_H}queryAck"
 _QUERY_RESPONSE_CODE: Final = f"{_H}queryResponseCode"
 
+_ACKNOWLEDGEMENTS: Final = {kind.value: kind for kind in Acknowledgement}
 _QUERY_OK: Final = "OK"
 _LIMITED: Final = frozenset({"5", "9"})
 """PDS answered, but left data out because the record is sensitive."""
@@ -155,10 +156,9 @@ def _acknowledgement(
     """The type, the messages it refers to, and its details as issues without a qualifier."""
     if len(acknowledgements) != 1:
         raise Unreadable("the answer has no single acknowledgement")
-    try:
-        kind = Acknowledgement(acknowledgements[0].get("typeCode"))
-    except ValueError:
-        raise Unreadable("the acknowledgement has an unknown type") from None
+    kind = _ACKNOWLEDGEMENTS.get(acknowledgements[0].get("typeCode", ""))
+    if kind is None:
+        raise Unreadable("the acknowledgement has an unknown type")
     references: list[str] = []
     details: list[DetectedIssue] = []
     for child in acknowledgements[0][:]:
