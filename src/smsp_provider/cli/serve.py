@@ -79,6 +79,8 @@ def run_provider(settings: Settings) -> ExitCode:
     children: list[Child] = []
     # Before there is anybody to pass them on to, so that they never have their default meaning, which is death.
     signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children, signal.SIGUSR1))
+    # gunicorn's upgrade in place, which is death by default: both are nothing that an operator wants.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     reload_asked = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     wanted = listeners(settings)

@@ -208,7 +208,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's master with another meaning of SIGHUP: there is no configuration of gunicorn's to read again."""
+    """gunicorn's master with another meaning of SIGHUP, and none of SIGUSR2.
+
+    There is no configuration of gunicorn's to read again, and no other program to put in this one's place.
+    """
 
     def handle_hup(self) -> None:
         """Hand over to new workers: the old ones finish the requests that they have."""
@@ -217,6 +220,10 @@ class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             self.spawn_worker()
         # Ends the oldest, so that as many are left as there should be.
         self.manage_workers()
+
+    def handle_usr2(self) -> None:
+        """Stay: gunicorn would start the whole command once more beside this one."""
+        self.log.warning("SIGUSR2 is not for this provider: a new version is a new start, new files are SIGHUP.")
 
 
 def _after_worker(supervision: Supervision) -> Callable[[object, object], None]:
