@@ -12,6 +12,7 @@ from smsp_provider.audit.events import OperatorAct, OperatorActKind
 from smsp_provider.audit.verification import Means, VerificationReport, verify
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.engine.system import RandomIds
+from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_deletion import AuditDeletions
 from smsp_provider.storage.audit_erasing import AuditErasing
 from smsp_provider.storage.audit_keys import KeySource
@@ -77,13 +78,16 @@ class RecordingIndex:
 
 
 class DeletionWorld:
-    """The trail of ``directory``, in SQLite."""
+    """The trail of ``directory``, in SQLite where no other database is given."""
 
-    def __init__(self, directory: Path, clock: MovingClock | None = None) -> None:
+    def __init__(
+        self, directory: Path, clock: MovingClock | None = None, database: AuditDatabase | None = None
+    ) -> None:
         self.file = directory / "audit" / "audit.db"
         self.marks = self.file.with_name("audit-deletions")
         self.clock = clock or MovingClock()
-        self.database = SqliteAuditDatabase(self.file, synchronous=Synchronous.NORMAL)
+        self.file.parent.mkdir(mode=0o700, exist_ok=True)
+        self.database = database or SqliteAuditDatabase(self.file, synchronous=Synchronous.NORMAL)
         self.keys = KeySource(self.file.with_name("audit.keys"), may_begin=True)
         self.trail = ChainedAuditTrail(self.database, self.keys, self.clock, ProcessFacts("build", "rules", "settings"))
         self.index = RecordingIndex()
@@ -126,7 +130,8 @@ class DeletionWorld:
         return {(one.lane, one.n): one.sealed for lane in self.database.lanes() for one in self.database.contents(lane)}
 
     def verified(self, **means: object) -> VerificationReport:
-        known: dict[str, object] = {"unsealer": self.unsealer, "books": SqliteTrailBooks(self.file), **means}
+        books = SqliteTrailBooks(self.file) if self.file.exists() else None
+        known: dict[str, object] = {"unsealer": self.unsealer, "books": books, **means}
         return verify(self.database, Means(**known))  # type: ignore[arg-type]  # by name, for the tests to add to
 
     def traces_of(self, contents: Iterable[bytes]) -> int:

@@ -259,6 +259,7 @@ def test_whoever_dies_on_the_way_is_finished(world: DeletionWorld, step: str, be
         elif step == "index":
             world.index.forget = _Step(world.index.forget, before=before)  # type: ignore[method-assign]  # a death
         else:
+            assert isinstance(world.database, SqliteAuditDatabase)
             _die_at_the_checkpoint(world.database)
         world.deletions().approve(proposed.proposal_id, BOB, digest_of(proposed))
 
