@@ -56,7 +56,8 @@ class Flood:
     """What was sent, what of it is on record, and by how many bytes the store grew.
 
     ``by_itself`` and ``counted`` are requests; ``records`` is how many records tell of the latter. ``intents`` must be
-    none: nothing may have been asked of Spine.
+    none: nothing may have been asked of Spine. ``log`` is the write-ahead log of SQLite while the junk came, which is
+    bounded whatever comes, and not among what the store keeps.
     """
 
     sent: int
@@ -66,6 +67,7 @@ class Flood:
     records: int
     intents: int
     grown: int
+    log: int
     codes: Counter[str]
 
     @property
@@ -78,6 +80,7 @@ class Flood:
         yield f"lost {self.lost}"
         yield f"asked of Spine {self.intents}"
         yield f"the store grew by {self.grown / 1e6:.2f} MB ({self.grown / self.sent:.1f} bytes a request)"
+        yield f"write-ahead log meanwhile, of at most 33 MB: {self.log / 1e6:.1f} MB"
         yield "counted by code and rule: " + ", ".join(f"{code} {n}" for code, n in self.codes.most_common())
 
 
@@ -186,9 +189,9 @@ def flood_in_process(folder: Path, requests: int, processes: int) -> Flood:
         process.join()
         if process.exitcode:
             raise RuntimeError(process.exitcode)
-    seconds = time.monotonic() - began
+    seconds, log = time.monotonic() - began, _log_bytes(settings)
     audit.close_session()
-    return _found(settings, requests // processes * processes, seconds, before)
+    return _found(settings, requests // processes * processes, seconds, before, log)
 
 
 def flood_over_tls(folder: Path, requests: int, threads: int) -> Flood:
@@ -225,8 +228,8 @@ def flood_over_tls(folder: Path, requests: int, threads: int) -> Flood:
             thread.start()
         for thread in running:
             thread.join()
-        seconds = time.monotonic() - began
-    return _found(settings, sum(sent), seconds, before)
+        seconds, log = time.monotonic() - began, _log_bytes(settings)
+    return _found(settings, sum(sent), seconds, before, log)
 
 
 class _InAMinute(SystemClock):
@@ -236,7 +239,7 @@ class _InAMinute(SystemClock):
         return super().now() + timedelta(minutes=1)
 
 
-def _found(settings: Settings, sent: int, seconds: float, before: int) -> Flood:
+def _found(settings: Settings, sent: int, seconds: float, before: int, log: int) -> Flood:
     """What is on record, once the last minute is, too."""
     audit = build_audit(settings, SystemClock())
     build_refusals(settings, _InAMinute(), Deaf(), audit).run()
@@ -253,12 +256,18 @@ def _found(settings: Settings, sent: int, seconds: float, before: int) -> Flood:
             codes.update({f"{count.code} {count.rule}".strip(): count.times for count in record.counts})
         elif isinstance(record, Intent):
             intents += 1
-    return Flood(sent, seconds, by_itself, counted, records, intents, grown, codes)
+    return Flood(sent, seconds, by_itself, counted, records, intents, grown, log, codes)
 
 
 def _bytes(folder: Path) -> int:
     """What the store takes: everything beside the tables, which never grow."""
     return sum(file.stat().st_size for file in (folder / "audit").rglob("*") if file.suffix not in (".table", ".turn"))
+
+
+def _log_bytes(settings: Settings) -> int:
+    database = settings.audit.database
+    log = database.with_name(f"{database.name}-wal")
+    return log.stat().st_size if log.exists() else 0
 
 
 def main() -> int:

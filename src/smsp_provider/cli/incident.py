@@ -73,10 +73,17 @@ def affected(
     with _asked_by_an_operator(read_settings(config_file), suspicion) as (lanes, operator):
         if suspicion == Suspicion():
             _print_releases(spans(lanes.spans().values()), form)
-            return
-        found = (row for row in lanes.affected(suspicion) if shows(operator.scope, row))
-        show = _number if operator.may(Permission.AUDIT_PATIENTS) else _masked
-        _PRINTERS[form](_HEAD, (_row(happening, show) for happening in found))
+        else:
+            found = (row for row in lanes.affected(suspicion) if shows(operator.scope, row))
+            show = _number if operator.may(Permission.AUDIT_PATIENTS) else _masked
+            _PRINTERS[form](_HEAD, (_row(happening, show) for happening in found))
+        if lanes.untold:
+            days = ", ".join(sorted({lane.day.isoformat() for lane in lanes.untold}))
+            click.echo(
+                f"warning: as what {len(lanes.untold)} lanes of {days} were written cannot be told: their first record"
+                " was erased, or is damaged (`smsp audit verify`); what they hold is not listed",
+                err=True,
+            )
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsp_provider.audit.chain import ChainedRecord, Lane, Unsealer, moment_of
-from smsp_provider.audit.exchanges import Happening, Part, Place
+from smsp_provider.audit.exchanges import Happening, Part
 from smsp_provider.audit.incident import LaneSpan, Suspicion, joined
 from smsp_provider.audit.lane_events import Opening
 from smsp_provider.storage.audit_database import AuditDatabase
-from smsp_provider.storage.audit_records import AuditRecords
+from smsp_provider.storage.audit_parts import PartReader
 
 __all__ = ["AuditLanes"]
 
@@ -24,12 +24,14 @@ class AuditLanes:
 
     def __init__(self, database: AuditDatabase, unsealer: Unsealer) -> None:
         self._database: Final = database
-        self._records: Final = AuditRecords(database, unsealer)
+        self._reader: Final = PartReader(database, unsealer)
+        self.untold: list[Lane] = []
+        """The lanes of which the last call could not tell as what they were written."""
 
     def spans(self, *, since: datetime | None = None, until: datetime | None = None) -> dict[int, LaneSpan]:
         """As what each lane was written, by its id; those of the days from ``since`` to ``until``.
 
-        A lane whose opening was erased is left out.
+        A lane whose opening was erased or cannot be read is left out, and among :attr:`untold`.
 
         Raises:
             AuditUnavailable: the trail cannot be read.
@@ -38,10 +40,14 @@ class AuditLanes:
         first = None if since is None else since.date() - _DAY
         last = None if until is None else until.date() + _DAY
         found: dict[int, LaneSpan] = {}
+        self.untold = []
         for lane in self._database.lanes(since=first, until=last):
-            entry = self._records.entry(lane, 1)
-            if entry is not None and isinstance(entry.record, Opening):
-                found[lane.id] = LaneSpan(entry.record, self._last_moment(lane) or entry.record.at)
+            first_part = self._reader.read(lane, 1)
+            if first_part is not None and isinstance(first_part.record, Opening):
+                opening = first_part.record
+                found[lane.id] = LaneSpan(opening, self._last_moment(lane) or opening.at)
+            else:
+                self.untold.append(lane)
         return found
 
     def _last_moment(self, lane: Lane) -> datetime | None:
@@ -87,8 +93,4 @@ class AuditLanes:
                         yield self._part(lane, chained)
 
     def _part(self, lane: Lane, chained: ChainedRecord) -> Part:
-        entry = self._records.opened(lane, chained)
-        place = Place(chained.at, lane.id, chained.n)
-        if entry is None:
-            return Part(place, chained.kind, chained.exchange, None, problem="erased")
-        return Part(place, chained.kind, chained.exchange, entry.record)
+        return self._reader.opened(lane, chained, self._database.content(lane, chained.n))

@@ -1,6 +1,8 @@
 """Which exchanges were begun under a build, its rules or a configuration, by the real records of a real trail."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,3 +159,17 @@ def test_what_was_under_way_when_its_process_died_is_the_dead_ones_whoever_close
     good.close_session()
     assert trail.affected(Suspicion(build=BAD.build)) == {"E1": UNKNOWN_OUTCOME}
     assert trail.affected(Suspicion(build=GOOD.build)) == {}
+
+
+def test_a_lane_whose_opening_was_erased_is_named_and_not_passed_over(trail: Trail) -> None:
+    process = trail.process(BAD)
+    trail.ask(process, "E1")
+    process.close_session()
+    with closing(sqlite3.connect(trail.path)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DELETE FROM content_20260301 WHERE n = 1")
+        connection.commit()
+    lanes = trail.lanes()
+    assert list(lanes.affected(Suspicion(build=BAD.build))) == []
+    assert [lane.day for lane in lanes.untold] == [NOON.date()]
