@@ -1,15 +1,11 @@
 """The composition root: from settings to a running engine. The only place that chooses implementations."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from smsp_provider import __version__
-from smsp_provider.audit.events import Start
 from smsp_provider.audit.operator_events import Observer
 from smsp_provider.audit.trail import AuditTrail
 from smsp_provider.config.probing import probing_policy
@@ -46,7 +42,6 @@ from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
 from smsp_provider.wiring_alerts import build_log
 from smsp_provider.wiring_audit import build_audit, vocabulary_file
 from smsp_provider.wiring_upstream import ForComparisons, build_connector
-from smsp_provider.xmlcore.resources import config_file
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = [
@@ -210,11 +205,12 @@ def build_provider(
     ids: IdSource | None = None,
     registry: ClientRegistry | None = None,
     refusals: RefusalLedger | None = None,
+    audit: ChainedAuditTrail | None = None,
 ) -> Provider:
     """Everything of one process.
 
-    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids``, ``registry`` and
-    ``refusals`` replace the real ones in tests and benchmarks.
+    ``observer`` shares an operator log that is there already; ``connector``, ``clock``, ``ids``, ``registry``,
+    ``refusals`` and ``audit`` replace the real ones in tests and benchmarks.
 
     Raises:
         OSError, ValueError, SchemaPackError: a file that the settings name is missing or unusable.
@@ -223,7 +219,7 @@ def build_provider(
     ids = ids or RandomIds()
     quieten_libraries()
     schemas = Schemas(settings.schemas.directory)
-    audit = build_audit(settings, clock)
+    audit = audit or build_audit(settings, clock)
     if observer is None:
         observer = build_log(settings, sys.stdout.buffer, clock)
     observer = CountingObserver(observer, DeferredCounters(build_counters(settings)), clock)

@@ -144,14 +144,20 @@ def instant_connector(answer: bytes) -> HL7v3Connector:
 
 
 def settings(
-    state: Path, synchronous: str, *, http: str = "127.0.0.1:0", threads: int = 64, spine: SpineSettings | None = None
+    state: Path,
+    synchronous: str,
+    *,
+    http: str = "127.0.0.1:0",
+    threads: int = 64,
+    spine: SpineSettings | None = None,
+    store: str = "",
 ) -> Settings:
-    """A provider that writes its audit trail for real and logs errors only."""
+    """A provider that writes its audit trail for real, to a file or to PostgreSQL, and logs errors only."""
     return Settings(
         environment=Environment.TEST,
         server=Server(http=http, workers=2, threads=threads),
         spine=spine or spine_settings("http://127.0.0.1/unused"),
-        audit=AuditSettings(database=state / "audit.db", synchronous=synchronous),
+        audit=AuditSettings(database=state / "audit.db", synchronous=synchronous, store=store),
         clients=ClientSettings(policy=ClientPolicy.ANY),
         # All that there is to throttling is done and paid for; only nobody ever reaches a limit.
         throttle=ThrottleSettings(rate_per_second=100_000, burst=100_000, max_in_flight=2 * threads - 1),

@@ -1,8 +1,9 @@
 """The servers of the benchmark, each in a process of its own: ``python -m bench.server ROLE '{"port": ..., ...}'``.
 
 ``floor``, ``recording`` and ``provider`` are the same gunicorn around three applications (the floor's work in a bare
-WSGI handler, alone and between two durable records; the provider behind Spyne with an instant Spine); ``whole`` is the
-provider as ``smsp serve`` runs it, and ``spine`` the embedded Spine behind mutual TLS.
+WSGI handler, alone and between two durable records; the provider behind Spyne with an instant Spine); ``unaudited`` is
+that provider without a trail, ``whole`` the provider as ``smsp serve`` runs it, and ``spine`` the embedded Spine behind
+mutual TLS.
 """
 
 import json
@@ -18,15 +19,20 @@ from bench.admittance import make_registry, registered, server_tls
 from bench.in_process import Work, floor_work
 from bench.material import edge_of, instant_connector, observer, patients, prepared_answer, settings, spine_settings
 from bench.recording import RecordFile
+from smsp_provider.audit.events import Ending, Intent
+from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel
 from smsp_provider.simulator.pki import make_pki
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
+from smsp_provider.storage.audit_lane import ProcessFacts
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.sqlite_file import Synchronous
 from smsp_provider.web import spyne_app
 from smsp_provider.web.application import build_application
 from smsp_provider.web.edge import Environ, StartResponse, WSGIApplication
 from smsp_provider.web.server import Listener, Supervision, run
 from smsp_provider.wiring import build_provider
+from smsp_provider.wiring_audit import build_audit_database, build_audit_keys
 
 Options = dict[str, Any]
 
@@ -74,8 +80,29 @@ def _bare(work: Work) -> WSGIApplication:
 def _provider_app(options: Options) -> WSGIApplication:
     state = Path(options["state"])
     answer = prepared_answer(patients(_own_store(state)))
-    provider = build_provider(settings(state, options["synchronous"]), connector=instant_connector(answer))
+    chosen = settings(state, options["synchronous"], threads=options["threads"], store=options.get("store", ""))
+    provider = build_provider(chosen, connector=instant_connector(answer))
     return spyne_app.make_app(edge_of(provider))
+
+
+class _NoTrail(ChainedAuditTrail):
+    """Takes every record, and keeps none."""
+
+    def open_intent(self, intent: Intent) -> None:
+        """Nothing."""
+
+    def close(self, ending: Ending) -> None:
+        """Nothing."""
+
+
+def _unaudited_app(options: Options) -> WSGIApplication:
+    """The provider of ``provider``, with nothing put on record."""
+    state = Path(options["state"])
+    chosen = settings(state, options["synchronous"], threads=options["threads"])
+    nothing = ProcessFacts("", "", "")
+    sink = _NoTrail(build_audit_database(chosen), build_audit_keys(chosen), SystemClock(), nothing)
+    connector = instant_connector(prepared_answer(patients(_own_store(state))))
+    return spyne_app.make_app(edge_of(build_provider(chosen, connector=connector, audit=sink)))
 
 
 def _registered_app(options: Options) -> WSGIApplication:
@@ -117,6 +144,7 @@ _APPS = {
     "floor": _floor_app,
     "recording": _recording_app,
     "provider": _provider_app,
+    "unaudited": _unaudited_app,
     "registered": _registered_app,
     "whole": _whole_app,
 }

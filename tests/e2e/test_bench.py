@@ -33,8 +33,11 @@ def test_every_part_of_the_benchmark_runs(tmp_path: Path) -> None:
         assert figures["slow_spine"][mode]["50"]["share_of_ideal"] > 0
     assert figures["over_http"]["provider"]["per_s"] > 0
     assert figures["over_http"]["bare"]["server_cpu_us"] > 0
+    written = figures["audit"]["replicated"]
+    assert written["records"] == written["records_kept"] == 60
+    assert {"none", "sqlite", "postgresql"} <= set(figures["audit"])
     inputs = figures["hostile"]["inputs"]
     assert inputs["a body one byte over the limit"]["status"] == 413
     assert inputs["a body at the limit, of tiny elements"]["status"] == 200
     assert "(c) loopback HTTP" in finished.stdout
-    assert finished.stdout.count("met   ") + finished.stdout.count("MISSED") == 8
+    assert finished.stdout.count("met   ") + finished.stdout.count("MISSED") == 11
