@@ -22,11 +22,23 @@ from smsp_provider.storage.audit_index_keys import IndexKeys
 from smsp_provider.storage.audit_indexer import AuditIndexer
 from smsp_provider.storage.audit_sealing import KeyRingUnsealer
 from smsp_provider.storage.audit_search import AuditSearch
+from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase
+from smsp_provider.storage.postgres_audit_index import PostgresSearchIndex
 from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase
 from smsp_provider.storage.sqlite_audit_index import SqliteSearchIndex
 from smsp_provider.storage.sqlite_file import Synchronous
 
-__all__ = ["KEYS", "NUMBER", "OTHER_NUMBER", "SearchedTrail", "ending", "exchange", "intent", "sqlite_trail"]
+__all__ = [
+    "KEYS",
+    "NUMBER",
+    "OTHER_NUMBER",
+    "SearchedTrail",
+    "ending",
+    "exchange",
+    "intent",
+    "postgres_trail",
+    "sqlite_trail",
+]
 
 KEYS = IndexKeys(RING)
 UNSEALER = KeyRingUnsealer(RING)
@@ -123,3 +135,10 @@ def sqlite_trail(directory: Path) -> SearchedTrail:
 def refused(name: str, at: datetime = BEGIN) -> Ending:
     """An ending without an intent: nothing was asked of Spine."""
     return replace(ending(name, at), request=intent(name, at).request, patient=PatientFacts())
+
+
+def postgres_trail(url: str) -> SearchedTrail:
+    """A trail and its index in PostgreSQL."""
+    database = PostgresAuditDatabase(url, durable=False, live=False)
+    database.open()
+    return SearchedTrail(database, PostgresSearchIndex(url, KEYS))

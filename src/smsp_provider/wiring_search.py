@@ -29,12 +29,16 @@ def build_index_keys(settings: Settings, clock: Clock) -> IndexKeys:
 
 
 def build_index(settings: Settings, database: AuditDatabase, clock: Clock) -> SearchIndex:
-    """The index of the trail in ``database``; it is made when it is used first.
+    """The index of the trail in ``database``: in PostgreSQL beside it, else in a file, made when it is used first.
 
     Raises:
         AuditKeysUnusable: the keys are missing or unusable.
         AuditUnavailable: the trail cannot be read.
     """
+    if settings.audit.store:
+        from smsp_provider.storage.postgres_audit_index import PostgresSearchIndex  # noqa: PLC0415 - its driver is an extra of the package
+
+        return PostgresSearchIndex(settings.audit.store, build_index_keys(settings, clock))
     return SqliteSearchIndex(index_file(settings), database.trail_id(), build_index_keys(settings, clock))
 
 

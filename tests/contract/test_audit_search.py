@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from made_trails import erasure_of
+from postgres_audit import new_audit_url
 from searched_trail import (
     BEGIN,
     KEYS,
@@ -18,6 +19,7 @@ from searched_trail import (
     ending,
     exchange,
     intent,
+    postgres_trail,
     refused,
     sqlite_trail,
 )
@@ -37,10 +39,9 @@ ALL = (TermKind.RECORD_KIND, "exchange")
 MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def trail(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SearchedTrail]:
-    del request
-    made = sqlite_trail(tmp_path)
+    made = sqlite_trail(tmp_path) if request.param == "sqlite" else postgres_trail(new_audit_url())
     yield made
     made.close()
 

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 SCHEMA: Final = "smsp_audit"
-HEAD: Final = "audit_0001"
+HEAD: Final = "audit_0002"
 """The migration that this version reads and writes."""
 VERSION_TABLE: Final = "form"
 """Where Alembic notes it, in the schema of the trail: the client registry has a note of its own."""
@@ -42,8 +42,15 @@ TABLE_RIGHTS: Final = (
     TableRights("content", ("SELECT", "INSERT", "DELETE")),
     TableRights("erased", ("SELECT", "INSERT")),
     TableRights("root", ("SELECT", "INSERT")),
+    *(
+        TableRights(f"index_{name}", ("SELECT", "INSERT", "UPDATE", "DELETE"))
+        for name in ("day", "progress", "term", "part", "traffic")
+    ),
 )
-"""All rights of the provider's role; of ``content`` a trigger lets it delete only what ``erased`` names."""
+"""All rights of the provider's role; of ``content`` a trigger lets it delete only what ``erased`` names.
+
+The search index (``index_...``) is derived from the rest, so it may be changed.
+"""
 FUNCTION_RIGHTS: Final = ("open_day(date)",)
 """The functions that it may call."""
 
