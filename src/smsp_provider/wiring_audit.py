@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from smsp_provider import __version__
 from smsp_provider.audit.chain import SealBroken, Unsealer
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _PACKAGE: Final = Path(__file__).resolve().parent
+_SECRET_PATHS: Final = frozenset({"webhook", "witness_url"})
 _SHOWN_DIGITS: Final = 16
 _COMMIT_DIGITS: Final = 12
 
@@ -116,7 +118,10 @@ def keep_to_trail(settings: Settings, mark: str) -> None:
 
 
 def start_record(settings: Settings, clock: Clock) -> Start:
-    """The audit record of a start: version, and digests of the settings and of the reference data (SMSP-AUDIT-008)."""
+    """The audit record of a start: version, the settings, and digests of them and of reference data (SMSP-AUDIT-008).
+
+    Of a URL that others are told alerts and roots by, the host alone: its path can be a secret.
+    """
     files = [vocabulary_file(settings)]
     if settings.schemas.directory is not None:
         files += sorted(settings.schemas.directory.rglob("*.xsd"))
@@ -126,7 +131,20 @@ def start_record(settings: Settings, clock: Clock) -> Start:
         settings.environment.value,
         _configuration(settings),
         tuple((file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files),
+        json.dumps(_without_secrets(settings.model_dump(mode="json")), sort_keys=True, separators=(",", ":")),
     )
+
+
+def _without_secrets(values: Mapping[str, object]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            kept[name] = _without_secrets(value)
+        elif name in _SECRET_PATHS and isinstance(value, str) and value:
+            kept[name] = urlsplit(value)._replace(path="/...", query="", fragment="").geturl()
+        else:
+            kept[name] = value
+    return kept
 
 
 def vocabulary_file(settings: Settings) -> Path:

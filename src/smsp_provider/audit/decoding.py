@@ -250,6 +250,7 @@ def _read_start(reader: _Reader) -> Start:
         environment=reader.text("environment"),
         settings_hash=reader.text("settings"),
         reference_data=tuple((_as_text(name), _as_text(digest)) for name, digest in reader.rows("reference_data")),
+        settings=reader.text("in_force"),
     )
 
 

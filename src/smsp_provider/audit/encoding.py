@@ -223,6 +223,7 @@ def _start(start: Start, at: str) -> Fields:
         "environment": start.environment,
         "settings": start.settings_hash,
         "reference_data": [list(item) for item in start.reference_data],
+        "in_force": start.settings,
     }
 
 

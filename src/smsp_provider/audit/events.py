@@ -209,7 +209,8 @@ class Start:
     """The provider started (SMSP-AUDIT-008): which build, with which configuration and reference data.
 
     ``settings_hash`` and the values of ``reference_data`` (file name, hash) are SHA-256 in hexadecimal digits: two
-    starts that differ in them show that something was changed in between.
+    starts that differ in them show that something was changed in between. ``settings`` are all settings in force, as a
+    JSON object: those of the start before are what they were before.
     """
 
     at: datetime
@@ -217,6 +218,7 @@ class Start:
     environment: str
     settings_hash: str
     reference_data: tuple[tuple[str, str], ...] = ()
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ RECORDS: tuple[Record, ...] = (
     Closure("E3", AT, "W1"),
     REFUSALS,
     replace(REFUSALS, address=None, common_name=None, certificate=None, first=None, last=None),
-    Start(AT, "0.1.0", "sandbox", "ab" * 32, (("codes.toml", "cd" * 32),)),
+    Start(AT, "0.1.0", "sandbox", "ab" * 32, (("codes.toml", "cd" * 32),), '{"server":{}}'),
     CHANGE,
     replace(CHANGE, before=None),
     ACT,
