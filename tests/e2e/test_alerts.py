@@ -4,6 +4,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ class _Receiver(ScriptedServer):
 
 def _ask(provider: ServedProvider) -> None:
     assert provider.ask(number=_SENSITIVE, born=_BORN).status == 200
+
+
+def _ready(provider: ServedProvider) -> int:
+    """What a worker says of itself."""
+    with closing(provider.connection()) as connection:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status
 
 
 def _lines(file: Path) -> list[dict[str, object]]:
@@ -114,3 +122,52 @@ def test_no_request_waits_for_a_receiver_and_its_loss_is_counted(pki: TestPKI, t
 
 def _lines_of_log(provider: ServedProvider) -> list[dict[str, object]]:
     return [json.loads(line) for line in provider.log.read_bytes().splitlines() if line.startswith(b'{"')]
+
+
+@pytest.mark.rule("IFC-ALT-01")
+def test_an_outage_of_spine_is_one_alert_of_the_host_and_one_when_it_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "alerts"
+    alerts = f'file = "{file}", window_seconds = 10, most_requests = 5'
+    breaker = "failures = 4, slow_seconds = 0.5, probe_seconds = 0.2, successes = 1"
+    with served(tmp_path / "state", workers=2, request_seconds=1, alerts=alerts, breaker=breaker) as (provider, spine):
+        spine.delay = 0.7
+
+        def told(kind: str) -> list[dict[str, object]]:
+            return [line for line in _lines(file) if line["kind"] == kind]
+
+        def is_over() -> bool:
+            provider.ask()
+            return bool(told("spine-outage-over"))
+
+        def has_begun() -> bool:
+            provider.ask()
+            return bool(told("spine-outage"))
+
+        wait_until(has_begun)
+        spine.delay = 0.0
+        wait_until(is_over)
+        assert (len(told("spine-outage")), len(told("spine-outage-over"))) == (1, 1)
+        assert "after about" in str(told("spine-outage-over")[0]["reason"])
+        wait_until(lambda: bool(told("throughput")))
+
+
+def test_a_table_of_limits_that_is_deleted_is_an_alert_and_the_provider_serves_on(tmp_path: Path) -> None:
+    file = tmp_path / "alerts"
+    with served(tmp_path / "state", workers=2, alerts=f'file = "{file}"') as (provider, _):
+        table = tmp_path / "state" / "audit" / "throttle.table"
+        assert provider.ask().code == "SMSP-0000"
+        # Who watches has looked once.
+        wait_until(table.with_name("keeper.json").exists)
+        table.unlink()
+        wait_until(lambda: [line["kind"] for line in _lines(file)] == ["limits-unavailable"])
+        wait_until(table.exists)
+        assert provider.ask().code == "SMSP-0000"
+        table.unlink()
+        table.mkdir()
+        wait_until(lambda: provider.ops_get("/readyz").status == 503)
+        wait_until(lambda: _ready(provider) == 503)
+        wait_until(lambda: "cannot be used" in str(_lines(file)[-1]["reason"]))
+        table.rmdir()
+        wait_until(lambda: provider.ops_get("/readyz").status == 200)
+        wait_until(lambda: str(_lines(file)[-1]["reason"]).startswith("over: "))
+        assert provider.ask().code == "SMSP-0000"

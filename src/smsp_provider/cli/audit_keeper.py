@@ -5,12 +5,13 @@ hosts with one trail one keeper leads; the others do what is about their own hos
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from smsp_provider.cli.audit_index_task import IndexTask
+from smsp_provider.cli.host_tasks import host_tasks
 from smsp_provider.cli.keeper import Keeper, KeeperTask
 from smsp_provider.cli.processes import StopSignals
 from smsp_provider.config.settings import Settings
@@ -52,7 +53,8 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
     audit = build_audit(settings, clock)
     refusals = build_refusals(settings, clock, observer, audit)
     index = IndexTask(settings, database, clock, observer)
-    keeper = Keeper(_tasks(folder, refusals, index), lambda: database.take(_LOCK), observer)
+    tasks = _tasks(folder, refusals, index, host_tasks(settings, observer, clock))
+    keeper = Keeper(tasks, lambda: database.take(_LOCK), observer)
     note = _noting(settings, keeper, folder, clock)
     try:
         while not signals.wait(settings.audit.fold_seconds):
@@ -69,12 +71,15 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
     return 0
 
 
-def _tasks(folder: AuditFolder, refusals: SharedRefusals, index: IndexTask) -> list[KeeperTask]:
+def _tasks(
+    folder: AuditFolder, refusals: SharedRefusals, index: IndexTask, of_the_host: Iterable[KeeperTask]
+) -> list[KeeperTask]:
     """All that is done in a turn, in this order."""
     return [
         KeeperTask("roots of the audit trail", folder.run),
         KeeperTask("refused requests", refusals.run, every=_REFUSALS_SECONDS, alone=False),
         KeeperTask("search index of the audit trail", index.run),
+        *of_the_host,
     ]
 
 

@@ -19,7 +19,6 @@ import click
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.addresses import host_port
 from smsp_provider.cli.audit_keeper import run_keeper
-from smsp_provider.cli.certificate_watch import CertificateWatch
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.client_ready import ready_registry
 from smsp_provider.cli.config_origin import config_option, print_warnings, read_settings
@@ -278,7 +277,7 @@ def _at_worker_end() -> None:
 
 
 class _Upkeep:
-    """What the watching process does meanwhile: reloads that were asked for, and a look at the certificates."""
+    """What the watching process does meanwhile: reloads that were asked for, and a look at the keeper."""
 
     def __init__(
         self,
@@ -293,11 +292,9 @@ class _Upkeep:
         self._keeper = keeper
         level = LogLevel(Level[settings.log.level.upper()])
         self._observer = LogObserver(sys.stdout.buffer, level, SystemClock())
-        self._watch = CertificateWatch(lambda now: attention(settings, now), self._observer, SystemClock())
 
     def attend(self) -> None:
         self._keeper.attend()
-        self._watch.look()
         if self._reload_asked.is_set():
             self._reload_asked.clear()
             self._reload()

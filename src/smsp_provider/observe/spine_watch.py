@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from smsp_provider.audit.operator_events import Alert, AlertKind, Observer
-from smsp_provider.engine.admission_use import ThrottleUse
-from smsp_provider.engine.breaker import Phase
+from smsp_provider.engine.breaker import BreakerState, Phase
 from smsp_provider.engine.ports import Clock
 
 __all__ = ["SpineWatch"]
@@ -17,8 +16,8 @@ __all__ = ["SpineWatch"]
 class SpineWatch:
     """Looks at the breaker; to be run about once a second. An outage lasts until the breaker is closed again."""
 
-    def __init__(self, use: Callable[[], ThrottleUse], observer: Observer, clock: Clock) -> None:
-        self._use: Final = use
+    def __init__(self, breaker: Callable[[], BreakerState], observer: Observer, clock: Clock) -> None:
+        self._breaker: Final = breaker
         self._observer: Final = observer
         self._clock: Final = clock
         self._opened: int | None = None
@@ -30,11 +29,11 @@ class SpineWatch:
         Raises:
             OSError: the table of limits cannot be used.
         """
-        use, now = self._use(), self._clock.monotonic()
-        is_closed = use.breaker is Phase.CLOSED
+        state, now = self._breaker(), self._clock.monotonic()
+        is_closed = state.phase == Phase.CLOSED
         # The table may have been made anew meanwhile, and its count with it.
-        has_opened = self._opened is not None and use.breaker_opened > self._opened
-        self._opened = use.breaker_opened
+        has_opened = self._opened is not None and state.opened > self._opened
+        self._opened = state.opened
         if self._since is None and (has_opened or not is_closed):
             self._since = now
             self._tell(AlertKind.SPINE_OUTAGE, "the circuit breaker is open: Spine is not asked but for probes")

@@ -19,7 +19,7 @@ from smsp_provider.domain.clients import Limits
 from smsp_provider.domain.failures import NotSent
 from smsp_provider.engine.admission import Busy, Turn
 from smsp_provider.engine.admission_use import ClientUse, ThrottleUse
-from smsp_provider.engine.breaker import speaks_against_spine
+from smsp_provider.engine.breaker import BreakerState, speaks_against_spine
 from smsp_provider.engine.ports import Clock, Deadline
 from smsp_provider.storage.shared_region import SharedRegion
 from smsp_provider.storage.throttle_access import AtTable
@@ -124,6 +124,30 @@ class SharedThrottle:
         with suppress(OSError), self._region.locked() as view:
             return ThrottleTable(view).head().draining_since > 0
         return False
+
+    def takes_requests(self) -> bool:
+        """Whether the table can be used, without which nothing passes, and the provider does not stop."""
+        with suppress(OSError), self._region.locked() as view:
+            return not ThrottleTable(view).head().draining_since
+        return False
+
+    def breaker(self) -> BreakerState:
+        """The state of the breaker alone: much less than :meth:`use`, for who looks every second.
+
+        Raises:
+            OSError: the table cannot be used.
+        """
+        with self._region.locked() as view:
+            return ThrottleTable(view).breaker()
+
+    def waiting(self) -> int:
+        """How many queries wait for their turn.
+
+        Raises:
+            OSError: the table cannot be used.
+        """
+        with self._region.locked() as view:
+            return ThrottleTable(view).head().waiting
 
     def times_lost(self) -> int:
         """How often the table was found deleted or replaced, and made anew, since this process uses it.

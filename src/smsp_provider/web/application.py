@@ -37,7 +37,7 @@ def build_application(settings: Settings, observer: Observer) -> WSGIApplication
         provider.pipeline,
         _documents(settings, provider),
         observer,
-        lambda: is_writable(provider.audit) and provider.knows_clients() and not provider.throttle.is_draining(),
+        lambda: is_writable(provider.audit) and provider.knows_clients() and provider.throttle.takes_requests(),
         EdgePolicy(service_paths(settings), settings.limits.max_body_bytes, settings.server.public_url),
         provider.throttle.is_draining,
     )

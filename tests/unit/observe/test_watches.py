@@ -51,7 +51,7 @@ def _answered(throttle: SharedThrottle, clock: StandingClock) -> None:
 def test_an_outage_of_spine_is_one_alert_however_many_workers_notice_it(tmp_path: Path) -> None:
     clock, told, policy = StandingClock(), _Told(), BreakerPolicy(failures=4, successes=2)
     watching, worker, another = (throttle_at(tmp_path / "table", clock, breaker=policy) for _ in range(3))
-    watch = SpineWatch(watching.use, told, clock)
+    watch = SpineWatch(watching.breaker, told, clock)
     watch.run()
     for throttle in (worker, another, worker, another):
         fails(throttle, turn(clock=clock))
@@ -73,7 +73,7 @@ def test_an_outage_of_spine_is_one_alert_however_many_workers_notice_it(tmp_path
 def test_an_outage_between_two_looks_is_told_too(tmp_path: Path) -> None:
     clock, told = StandingClock(), _Told()
     throttle = throttle_at(tmp_path / "table", clock, breaker=BreakerPolicy(failures=1, successes=1))
-    watch = SpineWatch(throttle.use, told, clock)
+    watch = SpineWatch(throttle.breaker, told, clock)
     watch.run()
     fails(throttle, turn(clock=clock))
     clock.go_on(2)
@@ -88,7 +88,7 @@ def test_a_breaker_that_opened_before_the_watch_began_is_no_new_outage(tmp_path:
     fails(throttle, turn(clock=clock))
     clock.go_on(2)
     _answered(throttle, clock)
-    SpineWatch(throttle.use, told, clock).run()
+    SpineWatch(throttle.breaker, told, clock).run()
     assert told.alerts == []
 
 
