@@ -164,7 +164,8 @@ def _read_contact(element: etree._Element, tag: object, items: _Items, held: Val
     if tag == _ADDR:
         items.addresses.append(_address(element, held))
     elif tag == _TELECOM:
-        items.telecoms.append(Telecom(_use(element), element.get("value", ""), held or _validity_in(element)))
+        periods = [child for child in element[:] if child.tag in _PERIODS]
+        items.telecoms.append(Telecom(_use(element), element.get("value", ""), held or _validity(periods)))
 
 
 def _name(element: etree._Element, held: Validity | None) -> Name:
@@ -222,7 +223,8 @@ def _read_provision(provision: etree._Element, items: _Items) -> None:
             codes += _practice_codes(child)
         elif tag in _PERIODS:
             periods.append(child)
-        held = held or _withdrawal(child)
+        if len(child):
+            held = held or _withdrawal(child)
     if is_primary_care:
         validity = held or _validity(periods)
         items.practices += [Practice(code, validity) for code in codes]
@@ -250,10 +252,6 @@ def _withdrawal(child: etree._Element) -> Validity | None:
                 if value.tag == _VALUE and first_child(value, _HIGH) is not None:
                     return _WITHDRAWN
     return None
-
-
-def _validity_in(element: etree._Element) -> Validity:
-    return _validity([child for child in element[:] if child.tag in _PERIODS])
 
 
 def _validity(periods: list[etree._Element]) -> Validity:
