@@ -30,7 +30,7 @@ from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_deletion import AuditDeletions
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
 from smsp_provider.wiring_audit import build_unsealer
-from smsp_provider.wiring_deletion import build_erasing
+from smsp_provider.wiring_deletion import erasing_of
 
 __all__ = ["DeletionDesk", "Progress", "deletion_desk", "whole_trail_only"]
 
@@ -60,8 +60,8 @@ def deletion_desk(config_file: Path) -> Iterator[DeletionDesk]:
     with office_of(read_settings(config_file)) as office:
         operator = _seated(office, command)
         try:
-            with _usable():
-                yield _desk(office, operator)
+            with _usable(), _desk(office, operator) as desk:
+                yield desk
         except DeletionRefused as refused:
             _refuse(office, operator.name, command, str(refused))
 
@@ -119,13 +119,13 @@ def _refuse(office: OperatorOffice, operator: str | None, command: str, reason: 
     raise NotAllowed(reason)
 
 
-def _desk(office: OperatorOffice, operator: Operator) -> DeletionDesk:
-    settings, database = office.settings, office.trail.database
-    unsealer = build_unsealer(settings, office.clock)
+@contextmanager
+def _desk(office: OperatorOffice, operator: Operator) -> Iterator[DeletionDesk]:
+    settings, clock, database = office.settings, office.clock, office.trail.database
     officer = Officer(operator.name, name_of(login_uid()), access_point().shown)
-    erasing = build_erasing(settings, database, office.clock, _tell_damage)
-    deletions = AuditDeletions(office.trail, erasing, office.clock, RandomIds())
-    return DeletionDesk(settings, database, unsealer, officer, deletions)
+    with erasing_of(settings, database, clock, _tell_damage) as erasing:
+        deletions = AuditDeletions(office.trail, erasing, clock, RandomIds())
+        yield DeletionDesk(settings, database, build_unsealer(settings, clock), officer, deletions)
 
 
 def _tell_damage(lane: Lane, n: int, what: str) -> None:

@@ -15,7 +15,8 @@ from command_line import Done, run_main
 from deletion_world import MovingClock
 from operator_samples import Listener
 from signed_in import ACCOUNTS, Desk, write_configuration
-from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure
+from smsp_provider.audit.deletion import tombstone_of
+from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer
 from smsp_provider.audit.events import OperatorActKind
 from smsp_provider.audit.verification import Means, verify
 from smsp_provider.cli import os_user
@@ -25,6 +26,7 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_signing_key import public_pem
 from smsp_provider.storage.witness_file import WitnessFile
 from smsp_provider.wiring_audit import build_audit, build_unsealer
+from smsp_provider.wiring_deletion import erasing_of, finishing
 from smsp_provider.wiring_roots import build_books, build_folder, build_signing_keys, have_signing_key
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-008", "SMSP-IG-001", "SMSP-IG-002")
@@ -144,6 +146,27 @@ def test_two_officers_erase_an_exchange(office: Officers, run: Run) -> None:
     refused = [detail for operator, detail in office.refusals() if detail.startswith("audit deletion approve: ")]
     assert len(refused) == 3
     assert "you proposed it" in refused[0]
+    assert office.findings() == ()
+
+
+def test_what_an_officer_could_not_finish_the_keeper_does(office: Officers, run: Run) -> None:
+    office.sit_as(1001, ANN)
+    name, _ = _proposed(run("deletion", "propose", "--exchange", "E1", *WHY))
+    (proposed,) = office.deletions()
+    assert isinstance(proposed, DeletionProposed)
+    clock = SystemClock()
+    trail = build_audit(office.settings, clock)
+    finish = finishing(office.settings, trail.database, clock, lambda *_: None)
+    finish()
+    # As far as an approval gets before its process is killed.
+    with erasing_of(office.settings, trail.database, clock, lambda *_: None) as erasing:
+        erasing.begin(name)
+    trail.record_deletion(tombstone_of(proposed, Officer("bob.officer", "bob", "a desk"), clock.now()))
+    (lane, *_) = trail.database.lanes()
+    assert len(list(trail.database.contents(lane))) == 6
+    finish()
+    assert [content.n for content in trail.database.contents(lane)] == [1, 4, 5, 6]
+    trail.close_session()
     assert office.findings() == ()
 
 
