@@ -191,14 +191,14 @@ class _Verification:
             found.append(Finding("the trail was begun at another moment than its roots say"))
         if opened:
             found += check_lanes(self._reader, self._all, facts, part=self._means.part)
-        if opened and self._since is None:
-            elsewhere = self._before if self._means.part else None
-            found += check_contents(self._reader, self._all, facts, elsewhere)
         if opened and self._since is None and books is not None and self._before is not None:
             closed_at = {token: check.last_at for token, check in self._checks.items() if check.walk.closed}
             found += check_books(books, self._before, lanes, facts, closed_at, part=self._means.part)
         elif books is not None:
             found += map(Finding, books.strays())
+        if opened and self._since is None:
+            elsewhere = self._before if self._means.part else None
+            self._findings.extend(check_contents(self._reader, self._all, facts, elsewhere))
         told = {finding.lane for finding in self._findings if finding.lane is not None}
         self._findings.extend(finding for finding in found if finding.lane not in told)
 

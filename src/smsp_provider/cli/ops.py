@@ -10,12 +10,14 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Final
 
+from smsp_provider.cli.audit_keeper import keeper_state_file
 from smsp_provider.config.section import split_bind
 from smsp_provider.config.settings import ClientPolicy, Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.clock_state import read_kernel_clock
 from smsp_provider.observe.logs import Level, LogObserver
-from smsp_provider.observe.metrics import CONTENT_TYPE, exposition, throughput
+from smsp_provider.observe.metrics import CONTENT_TYPE, RootsMade, exposition, throughput
+from smsp_provider.storage.keeper_state import read_keeper_state
 from smsp_provider.web.application import is_writable
 from smsp_provider.web.ops import Readiness, serve_ops
 from smsp_provider.wiring import build_client_store, build_counters, build_throttle
@@ -51,7 +53,11 @@ def run_ops(settings: Settings, listener: socket.socket, audit_mark: str, observ
 
     def metrics() -> bytes:
         try:
-            return exposition(counters.read(), counters.hours(), throttle.use(), clock.now(), read_kernel_clock())
+            kept = read_keeper_state(keeper_state_file(settings))
+            roots = None if kept is None else RootsMade(kept.root_at, kept.unbound)
+            return exposition(
+                counters.read(), counters.hours(), throttle.use(), clock.now(), read_kernel_clock(), roots
+            )
         except Exception as error:  # noqa: BLE001 - a table that somebody else wrote into can hold anything
             observer.note(Level.ERROR, f"The metrics cannot be made: {type(error).__name__}")
             raise OSError(errno.EIO, "no metrics") from None

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -25,7 +25,7 @@ from smsp_provider.engine.admission_use import ThrottleUse, Waits
 from smsp_provider.engine.ports import Clock
 from smsp_provider.observe.clock_state import KernelClock
 
-__all__ = ["CONTENT_TYPE", "Counters", "CountingObserver", "exposition", "request_totals", "throughput"]
+__all__ = ["CONTENT_TYPE", "Counters", "CountingObserver", "RootsMade", "exposition", "request_totals", "throughput"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -45,6 +45,13 @@ class Counters(Protocol):
     def add(self, amounts: Iterable[tuple[str, float]], *, hour: int | None = None) -> None:
         """Add to counters by name; with ``hour`` (since 1970) count a request in it. Never raises."""
         ...
+
+
+class RootsMade(NamedTuple):
+    """How far the roots of the audit trail are: the moment of the last one, and how many records are in none."""
+
+    at: datetime | None
+    unbound: int
 
 
 class CountingObserver:
@@ -88,10 +95,11 @@ def exposition(
     use: ThrottleUse | None,
     now: datetime,
     clock: KernelClock | None = None,
+    roots: RootsMade | None = None,
 ) -> bytes:
-    """The metrics page: ``counts`` as they were counted, requests by ``hours``; ``use`` and ``clock`` where known."""
+    """The metrics page: ``counts`` as they were counted, requests by ``hours``; the others where they are known."""
     registry = CollectorRegistry()
-    registry.register(_Page(lambda: [*_metrics(counts, hours, use, now), *_clock(clock)]))
+    registry.register(_Page(lambda: [*_metrics(counts, hours, use, now), *_clock(clock), *_roots(roots, now)]))
     return generate_latest(registry)
 
 
@@ -130,6 +138,15 @@ def _metrics(
     if use is not None:
         yield from _limits(use)
         yield from _clients(use)
+
+
+def _roots(roots: RootsMade | None, now: datetime) -> Iterator[Metric]:
+    if roots is None:
+        return
+    if roots.at is not None:
+        age = max(0.0, (now - roots.at).total_seconds())
+        yield GaugeMetricFamily("smsp_audit_root_age_seconds", "Since the last root of the audit trail", age)
+    yield GaugeMetricFamily("smsp_audit_unbound_records", "Records that are in no root, as last seen", roots.unbound)
 
 
 def _clock(clock: KernelClock | None) -> Iterator[Metric]:

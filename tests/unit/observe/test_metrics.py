@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from edge_endpoint import EventList
 from smsp_provider.audit.operator_events import Alert, AlertKind, EdgeAnswered, OperatorEvent, RequestAnswered
 from smsp_provider.domain.clients import Limits
 from smsp_provider.domain.service import Service
-from smsp_provider.observe.metrics import CountingObserver, exposition, throughput
+from smsp_provider.observe.metrics import CountingObserver, RootsMade, exposition, throughput
 from smsp_provider.storage.shared_counters import SharedCounters
 from throttles import StandingClock, throttle_at, turn
 
@@ -95,3 +95,15 @@ def test_limits_and_their_use_are_shown(tmp_path: Path) -> None:
     assert found["smsp_client_rate_in_hand|client=ward"] == 1
     assert found["smsp_client_admitted_total|client=ward"] == 1
     assert found["smsp_client_refused_total|client=ward"] == 0
+
+
+def test_how_old_the_last_root_of_the_audit_trail_is() -> None:
+    found = samples(exposition({}, {}, None, NOW, None, RootsMade(NOW - timedelta(seconds=7), 3)))
+    assert found["smsp_audit_root_age_seconds"] == 7
+    assert found["smsp_audit_unbound_records"] == 3
+
+
+def test_where_there_is_no_root_yet_none_has_an_age() -> None:
+    found = samples(exposition({}, {}, None, NOW, None, RootsMade(None, 3)))
+    assert "smsp_audit_root_age_seconds" not in found
+    assert found["smsp_audit_unbound_records"] == 3
