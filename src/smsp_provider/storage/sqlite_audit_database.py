@@ -101,17 +101,23 @@ class SqliteAuditDatabase(SqliteTrailReader):
         self._inode, self._size = inode, size
 
     def has_room(self) -> bool:
-        """See :meth:`AuditDatabase.has_room`."""
+        """See :meth:`AuditDatabase.has_room`; not while somebody keeps the lock for writing for too long."""
         try:
-            return has_room(self._path)
+            if not has_room(self._path):
+                return False
         except OSError as error:
             raise unavailable(error) from None
+        with self._transaction():
+            return True
 
     def take(self, name: str) -> WriterLock | None:
         """See :meth:`AuditDatabase.take`."""
         try:
+            with self._guard:
+                # The directory of the locks tells that there is a trail: none is made where the trail is gone.
+                self._check_in_place()
             return WriterLock.take(self._locks, name)
-        except OSError as error:
+        except (OSError, StorageUnsafe) as error:
             raise unavailable(error) from None
 
     def begin_lane(self, lane: NewLane, opening: Row, *, closing: tuple[Lane, Row] | None = None) -> Lane:
