@@ -38,7 +38,7 @@ class IndexTask:
             if self._indexer is None:
                 self._index = build_index(self._settings, self._database, self._clock)
                 self._indexer = build_indexer(
-                    self._settings, self._database, self._index, self._clock, self._tell_damage
+                    self._settings, self._database, self._index, self._clock, self.tell_damage
                 )
             self._indexer.run()
         except (IndexUnusable, AuditKeysUnusable) as error:
@@ -55,7 +55,8 @@ class IndexTask:
             self._index.close()
             self._index = None
 
-    def _tell_damage(self, lane: Lane, n: int, problem: str) -> None:
+    def tell_damage(self, lane: Lane, n: int, problem: str) -> None:
+        """Tell operators of a record that is not what the chain says."""
         # Once for each lane: where one record was changed, the links behind it do not hold either.
         if lane.id not in self._damaged:
             self._damaged.add(lane.id)

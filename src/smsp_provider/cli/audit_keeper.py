@@ -24,6 +24,7 @@ from smsp_provider.storage.keeper_state import KeeperState, write_keeper_state
 from smsp_provider.storage.shared_refusals import SharedRefusals
 from smsp_provider.wiring import build_refusals
 from smsp_provider.wiring_audit import build_audit, build_audit_database, keep_to_trail
+from smsp_provider.wiring_deletion import finishing
 from smsp_provider.wiring_roots import build_folder
 
 __all__ = ["keeper_state_file", "run_keeper"]
@@ -53,7 +54,8 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
     audit = build_audit(settings, clock)
     refusals = build_refusals(settings, clock, observer, audit)
     index = IndexTask(settings, database, clock, observer)
-    tasks = _tasks(folder, refusals, index, host_tasks(settings, observer, clock))
+    erasing = finishing(settings, database, clock, index.tell_damage)
+    tasks = _tasks(folder, refusals, index, erasing, host_tasks(settings, observer, clock))
     keeper = Keeper(tasks, lambda: database.take(_LOCK), observer)
     note = _noting(settings, keeper, folder, clock)
     try:
@@ -72,13 +74,18 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
 
 
 def _tasks(
-    folder: AuditFolder, refusals: SharedRefusals, index: IndexTask, of_the_host: Iterable[KeeperTask]
+    folder: AuditFolder,
+    refusals: SharedRefusals,
+    index: IndexTask,
+    erasing: Callable[[], None],
+    of_the_host: Iterable[KeeperTask],
 ) -> list[KeeperTask]:
     """All that is done in a turn, in this order."""
     return [
         KeeperTask("roots of the audit trail", folder.run),
         KeeperTask("refused requests", refusals.run, every=_REFUSALS_SECONDS, alone=False),
         KeeperTask("search index of the audit trail", index.run),
+        KeeperTask("deletions that were interrupted", erasing, alone=False),
         *of_the_host,
     ]
 

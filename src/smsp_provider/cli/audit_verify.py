@@ -51,6 +51,7 @@ _SHOWN: Final = 20
 @click.option(
     "--public-key", type=regular_file, help="PEM file of a public key of the trail. Default: audit.signing_key."
 )
+@click.option("--part", is_flag=True, help="The copy holds some days alone, as `smsp audit restore` makes it.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only records of this day (UTC) and later.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @requires(Permission.AUDIT_VERIFY)
@@ -61,6 +62,7 @@ def verify_command(
     database: Path | None,
     witnesses: tuple[Path, ...],
     public_key: Path | None,
+    part: bool,
     since: datetime | None,
     as_json: bool,
 ) -> ExitCode:
@@ -71,6 +73,8 @@ def verify_command(
     Without the keys of the contents the chain, the roots and the witness are verified all the same.
     """
     del operator
+    if part and database is None:
+        raise click.UsageError("--part needs --database")
     settings = read_settings(config_file)
     reader: TrailReader = build_audit_database(settings) if database is None else SqliteTrailReader(database)
     means = Means(
@@ -78,6 +82,7 @@ def verify_command(
         books=build_books(settings) if database is None else SqliteTrailBooks(database),
         witness=_lines(settings, witnesses),
         public_key=_public_key(settings, public_key),
+        part=part,
     )
     try:
         day = None if since is None else since.date()

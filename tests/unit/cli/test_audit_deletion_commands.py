@@ -322,10 +322,14 @@ def test_an_archive_signed_by_somebody_else_is_found(
     assert (refused.code, "another key" in refused.err) == (3, True)
 
 
-def test_an_archive_is_restored(office: Officers, run: Run, tmp_path: Path) -> None:
+def test_an_archive_is_restored_and_verified_as_a_part(office: Officers, run: Run, tmp_path: Path) -> None:
     office.sit_as(1001, ANN)
     archive, database = tmp_path / "old.tar.gz", tmp_path / "restored" / "audit.db"
     assert run("archive", "--until", LONG_AGO.date().isoformat(), "--output", archive).code == 0
     assert run("restore", archive, "--database", database).code == 0
     assert run("restore", archive, "--database", database).code == 3
     assert database.stat().st_mode & 0o777 == 0o600
+    verified = run("verify", "--database", database, "--part", "--json")
+    assert verified.code == 0, verified.out
+    assert json.loads(verified.out)["records"] == 6
+    assert run("verify", "--part").code == 2
