@@ -98,6 +98,12 @@ class RequestFacts(Masked):
     repeated: bool = False
     decoded: bool = False
 
+    @property
+    def methods(self) -> tuple[AccessMethod, ...]:
+        """All access methods that were made use of: naming an ASID counts as one beside the others."""
+        named = (AccessMethod.NAMED_ASID,) if self.names_asid else ()
+        return named if self.method is None else (self.method, *named)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Intent(Masked):

@@ -109,7 +109,7 @@ def _request(request: RequestFacts) -> dict[str, str]:
         "address": request.address,
         "user": _words(users_in(request.audit_ids)),
         "identities": _words(item.uri for item in request.audit_ids),
-        "access_method": "" if request.method is None else str(request.method.value),
+        "access_method": _words(str(method.value) for method in request.methods),
         "service": "" if request.service is None else request.service.value,
         "message_id": request.message_id or "",
         "tracking_id": request.tracking_id or "",

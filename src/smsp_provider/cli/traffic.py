@@ -8,23 +8,18 @@ from typing import Final
 
 import click
 
-from smsp_provider.audit.chain import Lane
-from smsp_provider.audit.search_index import IndexUnusable
 from smsp_provider.audit.traffic import OutcomeClass, Traffic
 from smsp_provider.audit.traffic_report import DayTraffic, Grouping, hours_of, report, within
-from smsp_provider.cli.client_session import open_session, readable
+from smsp_provider.cli.audit_looking import index_office
+from smsp_provider.cli.client_session import open_session
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.csv_rows import csv_lines
-from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
+from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.cli.table import print_table
 from smsp_provider.cli.traffic_chart import chart
 from smsp_provider.config.settings import Settings
 from smsp_provider.domain.operators import EVERYTHING, Operator, Permission
-from smsp_provider.engine.system import SystemClock
-from smsp_provider.storage.audit_keys import AuditKeysUnusable
-from smsp_provider.wiring_audit import build_audit_database
-from smsp_provider.wiring_search import build_index, build_indexer
 
 __all__ = ["traffic"]
 
@@ -96,24 +91,9 @@ def _counts(settings: Settings, first: date, last: date) -> Mapping[Traffic, int
     Raises:
         CannotStart: the trail, its index or the keys cannot be used.
     """
-    clock = SystemClock()
-    with readable(settings):
-        database = build_audit_database(settings)
-        try:
-            database.open()
-            index = build_index(settings, database, clock)
-            build_indexer(settings, database, index, clock, _tell_damage).run_to_the_end()
-            return index.traffic(*hours_of(first, last))
-        except AuditKeysUnusable as error:
-            raise CannotStart(f"audit.keys: {error}") from None
-        except IndexUnusable as error:
-            raise CannotStart(str(error)) from None
-        finally:
-            database.close()
-
-
-def _tell_damage(lane: Lane, n: int, problem: str) -> None:
-    click.echo(f"warning: record {lane.id}:{n} is not counted: {problem}; run `smsp audit verify`", err=True)
+    with index_office(settings) as office:
+        office.indexer.run_to_the_end()
+        return office.index.traffic(*hours_of(first, last))
 
 
 def _draw(file: Path, text: str) -> None:

@@ -94,7 +94,7 @@ def test_what_a_build_answered_is_listed_with_how_sure_it_was(desk: Desk, run: R
         "outcome": "SMSP-0000",
         "evidence": "rule-1-date-of-birth",
     }
-    assert {row["name_contradiction"] for row in rows} == {"yes"}
+    assert {row["flags"] for row in rows} == {"name-contradiction"}
     assert {row["asked"] for row in rows} == {row["returned"] for row in rows} == {NUMBER}
     assert {row["message_id"] for row in rows} == {"'=HYPERLINK(1)"}, "no formula in a spreadsheet"
 
