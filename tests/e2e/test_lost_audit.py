@@ -12,6 +12,7 @@ import pytest
 
 from audit_trails import chain_rows
 from sandbox_process import members, run_smsp, running_sandbox
+from soak.outages import lose_the_store, may_mount
 
 ASK = ("call", "verifyNHSNumber", "--nhs-number", "9990000034", "--dob", "19791103", "--url")
 
@@ -66,3 +67,18 @@ def test_nothing_is_answered_after_a_part_of_the_trail_was_destroyed(tmp_path: P
             database.with_name("audit.db-wal").unlink()
         assert run_smsp(*ASK, url).returncode != 0
         assert _ready(url) == 503
+
+
+@pytest.mark.slow
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("outage", ["file system full", "no file may grow"])
+def test_nothing_is_answered_while_the_store_takes_nothing_and_then_it_goes_on_by_itself(
+    tmp_path: Path, outage: str
+) -> None:
+    if outage == "file system full" and not may_mount():
+        pytest.skip("no right to mount a small file system")
+    report = lose_the_store(outage, tmp_path / "state", 0.5)
+    assert report.problems == []
+    assert set(report.meanwhile) == {"fault 2100"}
+    assert report.after["SMSP-0000"] > 0
+    assert report.without_record == 0

@@ -41,7 +41,7 @@ from smsp_provider.simulator.spine import Reply
 from smsp_provider.storage.audit_sealing import KeyRingUnsealer
 from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase
 
-__all__ = ["CrashReport", "crash", "walk"]
+__all__ = ["CrashReport", "close_what_is_left", "crash", "walk"]
 
 _CALLERS = 8
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.2
@@ -126,13 +126,17 @@ def crash(kills: int, seed: int, folder: Path) -> CrashReport:
             caller.join(60)
     report.answers = len(answered)
     path = folder / "audit" / "audit.db"
-    # As the next start does: the last worker may have died when the provider stopped already.
-    trail = make_trail(path)
-    trail.recover()
-    trail.close_session()
+    close_what_is_left(path)
     records = walk(path, report)
     _compare(answered, spine.asked, records, report)
     return report
+
+
+def close_what_is_left(path: Path) -> None:
+    """As the next start does: a worker may have died when the provider stopped already, or left an intent open."""
+    trail = make_trail(path)
+    trail.recover()
+    trail.close_session()
 
 
 def walk(path: Path, report: CrashReport) -> list[Record]:
