@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import click
@@ -75,15 +76,21 @@ def asked(settings: Settings, question: Question) -> tuple[Operator, datetime]:
 
 
 @contextmanager
-def search_of(settings: Settings) -> Iterator[AuditSearch]:
+def search_of(settings: Settings, restored: Path | None = None) -> Iterator[AuditSearch]:
     """The trail and its index, which has all that there is by then; what it has not is told on standard error.
+
+    ``restored`` is a trail restored from an archive, to look into in place of the provider's; its index is made beside
+    it at the first look.
 
     Raises:
         CannotStart: the trail, its keys or the index cannot be used.
     """
-    with index_office(settings) as office:
+    with index_office(settings if restored is None else _of_file(settings, restored)) as office:
         try:
-            office.indexer.run(_CATCH_UP)
+            if restored is None:
+                office.indexer.run(_CATCH_UP)
+            else:
+                office.indexer.run_to_the_end()
             behind = office.indexer.behind()
         except IndexUnusable as error:
             click.echo(f"warning: {error}: the newest records may be missing here", err=True)
@@ -91,6 +98,14 @@ def search_of(settings: Settings) -> Iterator[AuditSearch]:
             if behind:
                 click.echo(f"warning: {behind} records are not in the search index yet, and missing here", err=True)
         yield AuditSearch(office.database, build_unsealer(settings, SystemClock()), office.index)
+
+
+def _of_file(settings: Settings, database: Path) -> Settings:
+    """The settings for another trail in a file, whose contents are sealed with the same keys."""
+    kept = settings.audit
+    keys = kept.keys_file() if kept.keys_variable is None else None
+    audit = kept.model_copy(update={"database": database, "store": "", "keys": keys})
+    return settings.model_copy(update={"audit": audit})
 
 
 @dataclass(frozen=True, slots=True)

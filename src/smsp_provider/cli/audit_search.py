@@ -18,6 +18,7 @@ from smsp_provider.cli.audit_rows import FIELDS, TABLE_HEAD, row_of, table_row
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.csv_rows import csv_lines
 from smsp_provider.cli.exit_codes import ExitCode
+from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.table import print_table
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.operators import Permission
@@ -84,6 +85,7 @@ class _Behind(click.ParamType[Cursor]):
 @click.option("--oldest-first", is_flag=True, help="Otherwise the newest come first.")
 @click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="Of one page.")
 @click.option("--after", type=_Behind(), help="The next page: what the page before told.")
+@click.option("--database", type=regular_file, help="A trail made by `smsp audit restore`, in place of the provider's.")
 @click.option("--patients", is_flag=True, help="Show NHS numbers.")
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values with a head.")
@@ -96,6 +98,7 @@ def search(
     sequence: tuple[str, int] | None,
     after: Cursor | None,
     limit: int,
+    database: Path | None,
     form: str | None,
     *,
     oldest_first: bool,
@@ -122,7 +125,7 @@ def search(
         number,
     )
     operator, now = asked(settings, question)
-    with search_of(settings) as audit_search:
+    with search_of(settings, database) as audit_search:
         if sequence is not None:
             page = _page_of(audit_search.at(*sequence, operator.scope))
         else:

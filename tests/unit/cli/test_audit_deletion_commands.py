@@ -24,6 +24,7 @@ from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.operators import Account, OrganisationScope, Role
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_signing_key import public_pem
+from smsp_provider.storage.sqlite_audit_reading import SqliteTrailReader
 from smsp_provider.storage.witness_file import WitnessFile
 from smsp_provider.wiring_audit import build_audit, build_unsealer
 from smsp_provider.wiring_deletion import erasing_of, finishing
@@ -333,3 +334,13 @@ def test_an_archive_is_restored_and_verified_as_a_part(office: Officers, run: Ru
     assert verified.code == 0, verified.out
     assert json.loads(verified.out)["records"] == 6
     assert run("verify", "--part").code == 2
+    trail = build_audit(office.settings, SystemClock())
+    recorded = len(trail.database.lanes())
+    trail.database.close()
+    found = run("search", "--database", database, "--nhs-number", "9434765919", "--json")
+    assert found.code == 0, found.err
+    assert sorted(json.loads(line)["exchange"] for line in found.out.splitlines()) == ["E1", "E2"]
+    restored = SqliteTrailReader(database)
+    assert len(restored.lanes()) == 1, "who searched is on record in the provider's trail"
+    restored.close_reader()
+    assert len(build_audit(office.settings, SystemClock()).database.lanes()) > recorded
