@@ -150,7 +150,7 @@ class SqliteAuditDatabase(SqliteTrailReader):
                 with self._guard:
                     connection = self._connected()
                     try:
-                        self._wait_for(connection, lambda: connection.execute(insert, (lane.id, *rows[0])))
+                        self._insert_one(connection, insert, (lane.id, *rows[0]))
                     except BaseException as error:
                         self._after_failure(connection, error)
                         raise
@@ -214,6 +214,14 @@ class SqliteAuditDatabase(SqliteTrailReader):
             connection.execute(
                 "UPDATE lane SET key_id = ?, wrapped_key = ? WHERE id = ?", (key_id, wrapped_key, lane.id)
             )
+
+    def _insert_one(self, connection: sqlite3.Connection, insert: str, values: tuple[object, ...]) -> None:
+        try:
+            connection.execute(insert, values)
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            self._wait_for(connection, lambda: connection.execute(insert, values))
 
     def _insert(self, lane: Lane) -> str:
         statement = self._inserts.get(lane.day)

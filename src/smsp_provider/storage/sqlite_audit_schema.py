@@ -62,10 +62,14 @@ _DAY: Final = (
             NEW."commitment", NEW.link);
         INSERT INTO {content} VALUES (NEW.lane << {bits} | NEW.n, NEW.lane, NEW.n, NEW.sealed);
     END""",
+    # (One trigger for all three: each costs every record something.)
     """CREATE TRIGGER {chain}_next BEFORE INSERT ON {chain} WHEN EXISTS (SELECT 1 FROM {chain} WHERE id = NEW.id)
-        OR (NEW.n <> 1 AND NOT EXISTS (SELECT 1 FROM {chain} WHERE id = NEW.id - 1)) BEGIN {refuse} END""",
-    """CREATE TRIGGER {chain}_ended BEFORE INSERT ON {chain}
-        WHEN EXISTS (SELECT 1 FROM lane_end WHERE lane = NEW.lane) BEGIN SELECT RAISE(ABORT, '{ended}'); END""",
+        OR (NEW.n <> 1 AND NOT EXISTS (SELECT 1 FROM {chain} WHERE id = NEW.id - 1))
+        OR EXISTS (SELECT 1 FROM lane_end WHERE lane = NEW.lane)
+        BEGIN
+            SELECT RAISE(ABORT, '{ended}') WHERE EXISTS (SELECT 1 FROM lane_end WHERE lane = NEW.lane);
+            {refuse}
+        END""",
     """CREATE TRIGGER {content}_no_delete BEFORE DELETE ON {content}
         WHEN NOT EXISTS (SELECT 1 FROM erased WHERE lane = OLD.lane AND n = OLD.n) BEGIN {refuse} END""",
 )
