@@ -1,14 +1,18 @@
 """Records as text and back."""
 
 import json
+import re
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Final, get_args
 
 import pytest
 
 from smsp_provider.audit.decoding import UnreadableRecord, decode
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer, RecordRange
-from smsp_provider.audit.encoding import MAX_TEXT, encode, kind_of, timestamp
+from smsp_provider.audit.encoding import MAX_TEXT, Kind, encode, kind_of, timestamp
 from smsp_provider.audit.events import (
     Change,
     Closure,
@@ -37,6 +41,8 @@ from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.domain.service import Service
 from smsp_provider.domain.spine_answers import ExchangeIds
 
+PAGE: Final = (Path(__file__).parents[3] / "docs" / "reference" / "audit-records.md").read_text(encoding="utf-8")
+WORD: Final = re.compile(r"`([a-z_-]+)`")
 AT = datetime(2026, 3, 1, 12, 30, 15, 250, tzinfo=UTC)
 NUMBER = NHSNumber("9434765919")
 REQUEST = RequestFacts(
@@ -214,3 +220,40 @@ def test_a_record_does_not_show_what_it_holds() -> None:
     for record in (INTENT, ENDING, FAULT):
         assert repr(record) == f"<{type(record).__name__}>"
         assert "9434765919" not in f"{record} {record.request} {getattr(record, 'patient', '')}"
+
+
+def explained() -> dict[tuple[str, ...], set[str]]:
+    """The fields of each section, by what its head names."""
+    sections = {}
+    for section in PAGE.split("\n## ")[1:]:
+        rows = [line for line in section.splitlines() if line.startswith("| `")]
+        sections[tuple(WORD.findall(section.splitlines()[0]))] = {
+            name for row in rows for name in WORD.findall(row.split("|")[1])
+        }
+    return sections
+
+
+def written() -> dict[str, set[str]]:
+    """The fields of each kind, and of the parts that have sections of their own."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for record in RECORDS:
+        fields = json.loads(encode(record))
+        found[kind_of(record)].update(fields)
+        for part in ("request", "patient"):
+            found[part].update(fields.get(part, ()))
+    return found
+
+
+@pytest.mark.rule("SMSP-AUDIT-009")
+def test_every_field_is_explained_and_no_other() -> None:
+    fields = written()
+    named = {name: section_fields for names, section_fields in explained().items() for name in names}
+    assert set(named) == set(fields) == {*get_args(Kind), "request", "patient"}
+    for names, section_fields in explained().items():
+        assert section_fields == {field for name in names for field in fields[name]}, names
+
+
+def test_the_words_of_acts_and_endings_are_those_of_the_code() -> None:
+    for field, words in (("act", OperatorActKind), ("ending", EndingKind)):
+        (row,) = re.findall(rf"^\| `{field}` \|.*$", PAGE, re.MULTILINE)
+        assert {word.value for word in words} == set(WORD.findall(row)) - {field}
