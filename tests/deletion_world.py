@@ -9,6 +9,7 @@ from pathlib import Path
 from audit_samples import ending_of, intent_of
 from smsp_provider.audit.deletion_events import Officer, RecordRange
 from smsp_provider.audit.events import OperatorAct, OperatorActKind
+from smsp_provider.audit.trail_books import TrailBooks
 from smsp_provider.audit.verification import Means, VerificationReport, verify
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.engine.system import RandomIds
@@ -81,13 +82,18 @@ class DeletionWorld:
     """The trail of ``directory``, in SQLite where no other database is given."""
 
     def __init__(
-        self, directory: Path, clock: MovingClock | None = None, database: AuditDatabase | None = None
+        self,
+        directory: Path,
+        clock: MovingClock | None = None,
+        database: AuditDatabase | None = None,
+        books: TrailBooks | None = None,
     ) -> None:
         self.file = directory / "audit" / "audit.db"
         self.marks = self.file.with_name("audit-deletions")
         self.clock = clock or MovingClock()
         self.file.parent.mkdir(mode=0o700, exist_ok=True)
         self.database = database or SqliteAuditDatabase(self.file, synchronous=Synchronous.NORMAL)
+        self.books = books or SqliteTrailBooks(self.file)
         self.keys = KeySource(self.file.with_name("audit.keys"), may_begin=True)
         self.trail = ChainedAuditTrail(self.database, self.keys, self.clock, ProcessFacts("build", "rules", "settings"))
         self.index = RecordingIndex()
@@ -130,8 +136,7 @@ class DeletionWorld:
         return {(one.lane, one.n): one.sealed for lane in self.database.lanes() for one in self.database.contents(lane)}
 
     def verified(self, **means: object) -> VerificationReport:
-        books = SqliteTrailBooks(self.file) if self.file.exists() else None
-        known: dict[str, object] = {"unsealer": self.unsealer, "books": books, **means}
+        known: dict[str, object] = {"unsealer": self.unsealer, "books": self.books, **means}
         return verify(self.database, Means(**known))  # type: ignore[arg-type]  # by name, for the tests to add to
 
     def traces_of(self, contents: Iterable[bytes]) -> int:

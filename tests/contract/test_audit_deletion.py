@@ -9,11 +9,21 @@ import psycopg
 import pytest
 
 from deletion_world import ANN, BASIS, BOB, ONE, REASON, TWO, DeletionWorld, untold
+from operator_samples import Listener
 from postgres_audit import new_audit_url, superuser_of
 from smsp_provider.audit.deletion import digest_of
 from smsp_provider.audit.deletion_events import Erasure
+from smsp_provider.audit.verification import Means, verify
+from smsp_provider.storage.audit_archive import new_manifest, write_archive
+from smsp_provider.storage.audit_archive_file import ArchiveFile
+from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.audit_selection import records_of_number
+from smsp_provider.storage.audit_signing_key import SigningKeyFile, make_signing_key, read_signing_key
+from smsp_provider.storage.postgres_audit_books import PostgresTrailBooks
 from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase
+from smsp_provider.storage.sqlite_audit_books import SqliteTrailBooks
+from smsp_provider.storage.sqlite_audit_reading import SqliteTrailReader
+from smsp_provider.storage.sqlite_audit_restore import restore_archive
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
 
@@ -69,8 +79,10 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def world(tmp_path: Path, url: str | None) -> Iterator[DeletionWorld]:
-    database = None if url is None else PostgresAuditDatabase(url, durable=False)
-    made = DeletionWorld(tmp_path, database=database)
+    if url is None:
+        made = DeletionWorld(tmp_path)
+    else:
+        made = DeletionWorld(tmp_path, None, PostgresAuditDatabase(url, durable=False), PostgresTrailBooks(url))
     for name, number in (("E1", ONE), ("E2", TWO), ("E3", ONE)):
         made.exchange(name, number)
     yield made
@@ -127,3 +139,20 @@ def test_somebody_without_triggers_is_found(world: DeletionWorld, somebody: Some
     findings = world.verified(books=None).findings
     assert [(finding.lane, finding.n) for finding in findings] == [(world.database.lanes()[0].token, 5)]
     assert "content is missing" in findings[0].what
+
+
+def test_an_archive_of_it_verifies_by_itself(world: DeletionWorld, tmp_path: Path) -> None:
+    _erase(world)
+    key = tmp_path / "signing.key"
+    make_signing_key(key)
+    AuditFolder(world.database, world.books, SigningKeyFile(key), (), world.clock, Listener()).run()
+    day = world.database.lanes()[0].day
+    output, restored = world.file.with_name("a.tar.gz"), tmp_path / "restored" / "audit.db"
+    manifest = new_manifest(day, day, world.clock.now(), ANN.name)
+    write_archive(world.database, world.books, output, manifest, read_signing_key(key), told=untold)
+    archive = ArchiveFile(output)
+    restore_archive(archive, archive.manifest()[0], restored, told=untold)
+    means = Means(world.unsealer, SqliteTrailBooks(restored), list(world.database.roots()), part=True)
+    report = verify(SqliteTrailReader(restored), means)
+    assert (report.findings, report.erased, report.unbound) == ((), 4, 0)
+    assert report.witnessed == report.roots == 1
