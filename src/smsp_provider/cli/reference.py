@@ -18,10 +18,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from smsp_provider.audit.operator_events import AlertKind
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.config.settings import Settings
+from smsp_provider.observe.alert_meanings import MEANINGS
+from smsp_provider.observe.logs import alert_level
 
-__all__ = ["commands_page", "reference", "settings_page"]
+__all__ = ["alerts_page", "commands_page", "reference", "settings_page"]
 
 _SETTINGS_INTRODUCTION: Final = """\
 # Settings
@@ -65,6 +68,19 @@ is the same.
 |---|---|---|
 """
 
+_ALERTS_INTRODUCTION: Final = """\
+# Alerts
+
+Made from `observe/alert_meanings.py` by `smsp reference alerts`: do not edit.
+
+An alert is a line of the operator log with `"event":"alert"`, and goes to the sinks of the section `[alerts]`
+(how-to/alerts.md). `kind` is one of these. `reason` names what it is about, a field, a rule or a kind of failure, and
+never anything of a patient. `exchange_id`, where there is one, leads to the audit trail.
+
+| kind | level | what has happened | what to do |
+|---|---|---|---|
+"""
+
 _KINDS: Final = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", date: "date"}
 
 
@@ -79,12 +95,27 @@ def settings_command() -> None:
     click.echo(settings_page(), nl=False)
 
 
+@reference.command("alerts")
+def alerts_command() -> None:
+    """Print docs/reference/alerts.md."""
+    click.echo(alerts_page(), nl=False)
+
+
 @reference.command("commands")
 @click.pass_context
 def commands_command(context: click.Context) -> None:
     """Print docs/reference/commands.md."""
     root = context.find_root().command
     click.echo(commands_page(root), nl=False)
+
+
+def alerts_page() -> str:
+    """The whole page of alerts, in Markdown."""
+    rows = [
+        f"| `{kind.value}` | {alert_level(kind).name.lower()} | {MEANINGS[kind].what} | {MEANINGS[kind].todo} |\n"
+        for kind in AlertKind
+    ]
+    return _ALERTS_INTRODUCTION + "".join(rows)
 
 
 def settings_page() -> str:

@@ -27,7 +27,7 @@ from smsp_provider.engine.ports import Clock
 from smsp_provider.observe.lines import LineWriter
 from smsp_provider.observe.redaction import keep_safe
 
-__all__ = ["Level", "LogLevel", "LogObserver", "alert_line", "quieten_libraries"]
+__all__ = ["Level", "LogLevel", "LogObserver", "alert_level", "alert_line", "quieten_libraries"]
 
 _LIBRARIES: Final = ("spyne", "zeep", "urllib3", "signxml", "gunicorn.access", "gunicorn.http", "asyncio")
 """Loggers that write messages, URLs or whole requests."""
@@ -125,6 +125,10 @@ _WORTH_A_LOOK: Final = frozenset(
         AlertKind.UNMAPPED_PDS_CODE,
         AlertKind.CLIENT_REVIEW_DUE,
         AlertKind.PROBING,
+        AlertKind.SPINE_OUTAGE_OVER,
+        AlertKind.THROUGHPUT,
+        AlertKind.MESSAGE_SIZES,
+        AlertKind.BACKLOG,
         AlertKind.TEST,
     }
 )
@@ -135,11 +139,16 @@ def _level_of(event: OperatorEvent) -> Level:
         case RequestAnswered() | InputRefused():
             return Level.INFO
         case Alert():
-            return Level.WARNING if event.kind in _WORTH_A_LOOK else Level.ERROR
+            return alert_level(event.kind)
         case EdgeAnswered():
             return Level.INFO if event.status >= _CLIENT_ERROR else Level.DEBUG
         case _:
             assert_never(event)
+
+
+def alert_level(kind: AlertKind) -> Level:
+    """How serious alerts of a kind are."""
+    return Level.WARNING if kind in _WORTH_A_LOOK else Level.ERROR
 
 
 def alert_line(alert: Alert, at: datetime, host: str, repeated: int = 0) -> bytes:

@@ -8,6 +8,7 @@ from edge_endpoint import EventList
 from smsp_provider.audit.operator_events import Alert, AlertKind, EdgeAnswered, OperatorEvent, RequestAnswered
 from smsp_provider.domain.clients import Limits
 from smsp_provider.domain.service import Service
+from smsp_provider.observe.clock_state import KernelClock
 from smsp_provider.observe.metrics import CountingObserver, RootsMade, exposition, throughput
 from smsp_provider.storage.shared_counters import SharedCounters
 from throttles import StandingClock, throttle_at, turn
@@ -107,3 +108,16 @@ def test_where_there_is_no_root_yet_none_has_an_age() -> None:
     found = samples(exposition({}, {}, None, NOW, None, RootsMade(None, 3)))
     assert "smsp_audit_root_age_seconds" not in found
     assert found["smsp_audit_unbound_records"] == 3
+
+
+@pytest.mark.rule("SMSP-AUDIT-010")
+def test_the_state_of_the_clock_is_on_the_page_where_it_is_known(counters: SharedCounters) -> None:
+    clock = KernelClock(synchronised=True, offset_ms=-2.5, estimated_error_ms=1.0, most_error_ms=250.0)
+    found = samples(exposition(counters.read(), counters.hours(), None, NOW, clock=clock))
+    assert {name: value for name, value in found.items() if "clock" in name} == {
+        "smsp_clock_synchronised": 1,
+        "smsp_clock_offset_seconds": -0.0025,
+        "smsp_clock_estimated_error_seconds": 0.001,
+        "smsp_clock_most_error_seconds": 0.25,
+    }
+    assert not [name for name in samples(exposition({}, {}, None, NOW)) if "clock" in name]
