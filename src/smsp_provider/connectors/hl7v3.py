@@ -128,7 +128,9 @@ class HL7v3Connector:
 
     def _ask_once(self, query: SpineQuery, sender: SpineSender, deadline: Deadline, sent: list[str]) -> SpineAnswer:
         ids = MessageIds(f"uuid:{self._ids.new_uuid()}", self._ids.new_uuid())
-        created = f"{self._clock.now():%Y%m%d%H%M%S}"
+        now = self._clock.now()
+        # In six parts: strftime takes four times as long.
+        created = f"{now.year:04}{now.month:02}{now.day:02}{now.hour:02}{now.minute:02}{now.second:02}"
         interaction = interaction_of(query)
         transport = self._transport_of(interaction.request)
         route = Route(transport.url, self._settings.spine_asid, self._settings.own_address)
