@@ -4,7 +4,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,11 +46,14 @@ class SqliteHand:
     """Somebody who can write the file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._connection = sqlite3.connect(path, isolation_level=None)
         triggers = self.ask("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name NOT LIKE 'row%'")
         self._triggers = [text for _, text in triggers]
         for name, _ in triggers:
             self.run(f"DROP TRIGGER {name}")
+
+    def close(self) -> None:
+        self._connection.close()
 
     def hide(self) -> None:
         """See :meth:`Hand.hide`."""
@@ -76,9 +78,8 @@ class SqliteHand:
 
     def get(self, kind: str, lane: Lane, n: int) -> Values:
         table = f"{kind}_{suffix_of(lane.day)}"
-        with closing(sqlite3.connect(self._path)) as connection:
-            connection.row_factory = sqlite3.Row
-            row = dict(connection.execute(f"SELECT * FROM {table} WHERE id = ?", (first_id(lane.id, n),)).fetchone())
+        cursor = self._connection.execute(f"SELECT * FROM {table} WHERE id = ?", (first_id(lane.id, n),))
+        row = dict(zip((column[0] for column in cursor.description), cursor.fetchone(), strict=True))
         return {name: value for name, value in row.items() if name not in ("id", "lane", "n")}
 
     def remove(self, kind: str, lane: Lane, first: int, last: int) -> None:
@@ -92,12 +93,10 @@ class SqliteHand:
         self.run(f"DROP TABLE {kind}_{suffix_of(lane.day)}")
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> None:
-        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-            connection.execute(statement, values)
+        self._connection.execute(statement, values)
 
     def ask(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-            return connection.execute(statement, values).fetchall()
+        return self._connection.execute(statement, values).fetchall()
 
 
 class PostgresHand:

@@ -99,7 +99,8 @@ def _swap(kind: str, *, lanes: bool) -> Named:
         one, two = copy.hand.get(kind, lane, n), copy.hand.get(kind, other, m)
         copy.hand.set(kind, lane, n, two)
         copy.hand.set(kind, other, m, one)
-        return Sought(lane.token, n)
+        # Of two in one lane the first one is named.
+        return Sought(lane.token, min(n, m) if other.token == lane.token else n)
 
     return edit
 

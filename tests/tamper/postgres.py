@@ -47,6 +47,7 @@ class PostgresScene:
             yield reader, PostgresTrailBooks(url), hand
         finally:
             hand.close()
+            reader._close_reader()
             self._administer(f"DROP DATABASE {sa.make_url(url).database} WITH (FORCE)")
 
     def _copied(self, name: str) -> str:

@@ -1,0 +1,130 @@
+"""Every way to change an audit trail is found, in SQLite and in PostgreSQL; ``python -m tamper`` does 200 of each."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tamper.manipulations import MANIPULATIONS
+from tamper.postgres import PostgresScene
+from tamper.run import SWAPS, manipulate
+from tamper.scene import Scene, SqliteScene
+
+SEED = 4
+ON_POSTGRES = (
+    "edit chain.at",
+    "edit content.n",
+    "swap records of lanes",
+    "cut the tail of a lane",
+    "rewrite, and sign all roots again",
+    "remove the tables of a day",
+    "edit lane.pid",
+    "erase without a tombstone",
+    "remove roots",
+    "put a row among those of another day",
+    *SWAPS,
+)
+"""A part, for the sake of time: what the two databases have of their own."""
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    directory = tmp_path_factory.mktemp("sqlite")
+    return Scene(directory, SqliteScene(directory))
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    directory = tmp_path_factory.mktemp("postgresql")
+    return Scene(directory, PostgresScene(directory))
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+def test_an_untouched_trail_is_whole(sqlite: Scene, postgresql: Scene) -> None:
+    for scene in (sqlite, postgresql):
+        with scene.copy() as copy:
+            copy.hand.hide()
+            report = copy.verified()
+        assert report.findings == ()
+        assert report.not_checked == ()
+        assert (report.roots, report.witnessed, report.unbound) == (scene.roots, scene.roots, 0)
+        assert (report.lanes, report.records - report.contents, report.erased) == (7, 2, 2)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+@pytest.mark.parametrize("name", [*MANIPULATIONS, *SWAPS])
+def test_a_manipulation_in_sqlite_is_found_and_named(sqlite: Scene, name: str) -> None:
+    (outcome,) = manipulate(sqlite, [name], Random(SEED))
+    assert outcome.found
+    assert outcome.named is not False, outcome
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+@pytest.mark.parametrize("name", ON_POSTGRES)
+def test_a_manipulation_in_postgresql_is_found_and_named(postgresql: Scene, name: str) -> None:
+    (outcome,) = manipulate(postgresql, [name], Random(SEED))
+    assert outcome.found
+    assert outcome.named is not False, outcome
+
+
+class _EqualToAll:
+    """A digest that is as it should be, whatever it should be."""
+
+    __hash__ = None  # type: ignore[assignment]  # nobody asks for it
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+NO_WITNESS = ("smsp_provider.audit.verified_roots.RootsCheck._next_line", lambda _: None)
+LEFT_OUT = {
+    "contents": (("smsp_provider.audit.verified_lane.commitment_of", lambda *_: _EqualToAll()),),
+    "the witness": (NO_WITNESS,),
+    "signatures": (NO_WITNESS, ("smsp_provider.audit.roots.check_signature", lambda *_: None)),
+    "links": (("smsp_provider.audit.chain_walk.next_link", lambda *_: _EqualToAll()),),
+    "missing contents": (("smsp_provider.audit.verification.check_contents", lambda *_: ()),),
+    "tables beside the records": (("smsp_provider.audit.verification.check_books", lambda *_, **__: ()),),
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        ("contents", "edit a content with its key"),
+        ("the witness", "rewrite, and sign all roots again"),
+        ("signatures", "edit root.signature"),
+        ("links", "edit chain.exchange"),
+        ("missing contents", "delete a content"),
+        ("tables beside the records", "edit lane_end.at"),
+    ],
+)
+def test_a_verification_without_one_of_its_checks_lets_something_through(
+    sqlite: Scene, monkeypatch: pytest.MonkeyPatch, check: str, name: str
+) -> None:
+    for target, instead in LEFT_OUT[check]:
+        monkeypatch.setattr(target, instead)
+    (outcome,) = manipulate(sqlite, [name], Random(SEED))
+    assert not outcome.found
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_without_the_keys_of_the_contents_the_chain_is_verified_all_the_same(sqlite: Scene) -> None:
+    with sqlite.copy() as copy:
+        copy.hand.hide()
+        report = copy.verified(keys=False)
+        assert report.findings == ()
+        assert "contents" in report.not_checked[0]
+    for name in ("edit chain.at", "cut the tail of a lane", "remove a lane", "rewrite a suffix, relinked"):
+        with sqlite.copy() as copy:
+            sought = MANIPULATIONS[name](Random(SEED), copy)
+            copy.hand.hide()
+            assert sought.lane in {finding.lane for finding in copy.verified(keys=False).findings}
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_the_roots_of_somebody_elses_key_are_not_those_of_the_trail(sqlite: Scene, tmp_path: Path) -> None:
+    other = Scene(tmp_path, SqliteScene(tmp_path))
+    with sqlite.copy() as copy:
+        copy.hand.hide()
+        copy.scene = other
+        assert any("given public key" in finding.what for finding in copy.verified(witness=False).findings)
