@@ -110,6 +110,7 @@ def run_provider(settings: Settings) -> ExitCode:
         stop_children([keeper.child], _AFTER_GRACE_SECONDS)
     finally:
         os.close(lock)
+        finish_alerts(LAST_ALERTS_SECONDS)
     if ended is not None:
         click.echo(f"smsp: the {ended.name} listener ended by itself ({ended.exit_code}), so all was stopped", err=True)
         return ExitCode.CANNOT_START
