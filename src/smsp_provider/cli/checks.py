@@ -16,8 +16,9 @@ from smsp_provider.certificates.reading import read_certificates, reason_of
 from smsp_provider.certificates.revocation import check_lists, read_lists
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.cli.files import refuse_irregular
-from smsp_provider.config.settings import HTTPSListener, Settings, Upstream
+from smsp_provider.config.settings import Environment, HTTPSListener, Settings, Upstream
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.audit_keys import AuditKeysUnusable, key_ring_from_environment, read_key_ring
 from smsp_provider.web.application import listeners
 from smsp_provider.wiring import build_policy
 from smsp_provider.wiring_alerts import build_alert_sinks
@@ -60,6 +61,7 @@ def _loads(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "pds_fhir.key, pds_fhir.other_key", lambda: signing_keys(settings.pds_fhir)
     yield "alerts.webhook, alerts.webhook_ca", lambda: build_alert_sinks(settings.alerts, SystemClock())
     yield "audit.database", lambda: refuse_irregular(settings.audit.database)
+    yield "audit.keys, audit.keys_variable", lambda: _audit_keys(settings)
     yield "schemas.directory", lambda: _schemas(settings.schemas.directory)
     if settings.vocabulary is not None:
         vocabulary = settings.vocabulary
@@ -146,6 +148,20 @@ def _policy(settings: Settings) -> None:
     # What is no file was told above, and must not be opened.
     if file is None or file.is_file() or not file.exists():
         build_policy(settings)
+
+
+def _audit_keys(settings: Settings) -> None:
+    """Outside live the first start makes them, with the trail."""
+    audit = settings.audit
+    try:
+        if audit.keys_variable is not None:
+            key_ring_from_environment(audit.keys_variable)
+            return
+        refuse_irregular(audit.keys_file())
+        if settings.environment is Environment.LIVE or audit.keys_file().exists():
+            read_key_ring(audit.keys_file())
+    except AuditKeysUnusable as error:
+        raise ValueError(f"{error} (`smsp audit keys init` makes a first key)") from None
 
 
 def _schemas(directory: Path | None) -> None:

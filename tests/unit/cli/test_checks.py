@@ -2,6 +2,7 @@
 
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from certificate_zoo import Zoo, make_zoo
 from command_line import run_main
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.exit_codes import UnusableConfiguration
-from smsp_provider.config.settings import Settings
+from smsp_provider.config.settings import Environment, Settings
+from smsp_provider.storage.audit_keys import begin_key_ring
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +154,32 @@ database = "{tmp_path}/audit.db"
     assert "server.http: cannot listen" in done.err
     assert "server.https: cannot listen" in done.err
     assert not (tmp_path / "audit.db").exists()
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("harm", ["missing", "open to others", "no keys", "not a file", "not in the environment"])
+def test_keys_of_the_audit_trail_that_cannot_be_used_stop_the_start(
+    zoo: Zoo, tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUDIT_KEYS", raising=False)
+    keys = tmp_path / "keys" / "audit.keys"
+    begin_key_ring(keys, datetime(2026, 11, 21, tzinfo=UTC))
+    given = settings(zoo, tmp_path)
+    live = given.model_copy(
+        update={"environment": Environment.LIVE, "audit": given.audit.model_copy(update={"keys": keys})}
+    )
+    check_files(live)
+    if harm == "missing":
+        keys.unlink()
+    elif harm == "open to others":
+        keys.chmod(0o644)
+    elif harm == "no keys":
+        keys.write_text("nothing of use\n")
+    elif harm == "not a file":
+        keys.unlink()
+        os.mkfifo(keys)
+    else:
+        live = live.model_copy(update={"audit": live.audit.model_copy(update={"keys_variable": "AUDIT_KEYS"})})
+    assert "audit.keys" in refused(live)
+    keys.unlink(missing_ok=True)
+    check_files(given)
