@@ -15,6 +15,7 @@ from smsp_provider.audit.encoding import timestamp
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.verification import Means, VerificationReport, verify
 from smsp_provider.audit.verified_lane import Finding
+from smsp_provider.cli.audit_index_findings import index_findings
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.files import regular_file
@@ -53,6 +54,7 @@ _SHOWN: Final = 20
 )
 @click.option("--part", is_flag=True, help="The copy holds some days alone, as `smsp audit restore` makes it.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only records of this day (UTC) and later.")
+@click.option("--index", "with_index", is_flag=True, help="Compare the search index with the records, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @requires(Permission.AUDIT_VERIFY)
 def verify_command(
@@ -64,6 +66,7 @@ def verify_command(
     public_key: Path | None,
     part: bool,
     since: datetime | None,
+    with_index: bool,
     as_json: bool,
 ) -> ExitCode:
     """Verify the audit trail: each record, each root, and that the witness has the same roots.
@@ -75,6 +78,8 @@ def verify_command(
     del operator
     if part and database is None:
         raise click.UsageError("--part needs --database")
+    if with_index and database is not None:
+        raise click.UsageError("--index goes with the trail itself, and not with --database")
     settings = read_settings(config_file)
     reader: TrailReader = build_audit_database(settings) if database is None else SqliteTrailReader(database)
     means = Means(
@@ -93,7 +98,7 @@ def verify_command(
         raise CannotStart(f"the audit trail cannot be read: {reason}") from None
     except OSError as error:
         raise CannotStart(f"{error.filename or 'a file'}: {error.strerror}") from None
-    findings = (*report.findings, *elsewhere)
+    findings = (*report.findings, *elsewhere, *(index_findings(settings, day) if with_index else ()))
     if as_json:
         click.echo(json.dumps(_document(report, findings)))
     else:

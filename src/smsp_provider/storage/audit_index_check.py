@@ -28,11 +28,6 @@ class IndexFinding(NamedTuple):
     n: int
     hidden: bool
 
-    def __str__(self) -> str:
-        """The finding in words."""
-        what = "hides a term of" if self.hidden else "has a term that is not of"
-        return f"the search index of {self.day} {what} record {self.lane}:{self.n}"
-
 
 def check_index(
     database: AuditDatabase, unsealer: Unsealer, index: SearchIndex, keys: IndexKeys, *, since: date | None = None

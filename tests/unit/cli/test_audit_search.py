@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,9 +78,7 @@ def test_an_auditor_sees_exchanges_without_their_patients(desk: Desk, smsp: Smsp
 
 
 @pytest.mark.rule("SMSP-AUDIT-007", "SMSP-IG-001", "SMSP-AUDIT-009")
-@pytest.mark.parametrize(
-    "asked", [("--nhs-number", NUMBER.digits), ("--patients",)], ids=["by number", "shown"]
-)
+@pytest.mark.parametrize("asked", [("--nhs-number", NUMBER.digits), ("--patients",)], ids=["by number", "shown"])
 def test_an_auditor_who_asks_for_patients_is_refused_and_that_is_on_record(
     desk: Desk, smsp: Smsp, asked: tuple[str, ...]
 ) -> None:
@@ -231,3 +231,20 @@ def test_an_index_that_is_gone_or_made_anew_changes_nothing_of_what_is_found(des
     assert "audit-index.db" in broken.err
     for file in desk.settings.audit.database.parent.glob("audit-index.db*"):
         file.unlink()
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_verification_with_the_index_finds_what_the_index_hides(desk: Desk, smsp: Smsp) -> None:
+    desk.sit_down(AUDITOR)
+    hides = "the search index hides a term of this record"
+    smsp("audit", "search")
+    assert hides not in smsp("audit", "verify", "--index").out
+    file = desk.settings.audit.database.with_name("audit-index.db")
+    with closing(sqlite3.connect(file)) as index, index:
+        (table,) = index.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'term_%'").fetchone()
+        index.execute(f"DELETE FROM {table} WHERE n = 2")  # noqa: S608 - the file's own name
+    done = smsp("audit", "verify", "--index")
+    assert done.code == 1
+    assert hides in done.out
+    assert smsp("audit", "verify", "--index", "--database", desk.settings.audit.database).code == 2
+    assert smsp("audit", "reindex").code == 0
