@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from smsp_provider.audit.chain import Lane, TrailReader, microseconds
+from smsp_provider.audit.deletion_events import RecordRange
 from smsp_provider.audit.lane_events import LanePlace
 from smsp_provider.audit.verified_lane import Finding, LaneFacts, uncovered
 
@@ -60,7 +61,32 @@ class BooksBefore:
 
     def __init__(self, books: TrailBooks) -> None:
         self.lanes: Final = tuple(books.lanes())
-        self.erasures: Final = tuple(books.erasures())
+        self.erasures: Final = tuple(_stretches(books.erasures()))
+
+
+class _Stretch(NamedTuple):
+    """Consecutive records of a lane that were erased with one tombstone; there may be many millions of them."""
+
+    lane: int
+    first: int
+    last: int
+    tombstone: tuple[int, int]
+    """Id of its lane, and n."""
+
+
+def _stretches(erasures: Iterable[BookedErasure]) -> Iterator[_Stretch]:
+    """Erasures, by lane and n, as the fewest stretches."""
+    stretch: _Stretch | None = None
+    for lane, n, *place in erasures:
+        tombstone = place[0], place[1]
+        if stretch is not None and (lane, n - 1, tombstone) == (stretch.lane, stretch.last, stretch.tombstone):
+            stretch = stretch._replace(last=n)
+            continue
+        if stretch is not None:
+            yield stretch
+        stretch = _Stretch(lane, n, n, tombstone)
+    if stretch is not None:
+        yield stretch
 
 
 def check_lanes(
@@ -111,8 +137,8 @@ def check_contents(
     if elsewhere is not None:
         tokens = {lane.id: lane.token for lane in lanes.values()}
         for one in elsewhere.erasures:
-            if one.tombstone_lane not in tokens and one.lane in tokens:
-                erased.setdefault(tokens[one.lane], []).append((one.n, one.n))
+            if one.tombstone[0] not in tokens and one.lane in tokens:
+                erased.setdefault(tokens[one.lane], []).append((one.first, one.last))
     for ranges in facts.erasures.values():
         for lane, first, last in ranges:
             erased.setdefault(lane, []).append((first, last))
@@ -162,17 +188,41 @@ def check_books(
             yield Finding("the lane is not marked as ended, and a record says so", lane.token)
         elif at is not None and booked.ended_at != at:
             yield Finding("the lane is marked as ended at another moment than a record says", lane.token)
-    for erasure in before.erasures:
-        if not part or erasure.tombstone_lane in by_id:
-            yield from _check_erasure(erasure, by_id, facts)
+    yield from _check_erasures(before, by_id, facts, part=part)
     for stray in books.strays():
         yield Finding(stray)
 
 
-def _check_erasure(erasure: BookedErasure, lanes: Mapping[int, Lane], facts: LaneFacts) -> Iterator[Finding]:
-    lane, tombstone = lanes.get(erasure.lane), lanes.get(erasure.tombstone_lane)
-    ranges = None if tombstone is None else facts.erasures.get((tombstone.token, erasure.tombstone_n))
+def _check_erasures(
+    before: BooksBefore, by_id: Mapping[int, Lane], facts: LaneFacts, *, part: bool
+) -> Iterator[Finding]:
+    named: dict[tuple[int, int], Mapping[str, list[tuple[int, int]]]] = {}
+    for stretch in before.erasures:
+        if part and stretch.tombstone[0] not in by_id:
+            continue
+        if stretch.tombstone not in named:
+            named[stretch.tombstone] = _named_by(stretch.tombstone, by_id, facts)
+        yield from _check_erasure(stretch, by_id, named[stretch.tombstone])
+
+
+def _named_by(
+    tombstone: tuple[int, int], lanes: Mapping[int, Lane], facts: LaneFacts
+) -> Mapping[str, list[tuple[int, int]]]:
+    """What a tombstone names, by lane; nothing where there is none at this place."""
+    lane = lanes.get(tombstone[0])
+    found: dict[str, list[tuple[int, int]]] = {}
+    for token, first, last in sorted(() if lane is None else facts.erasures.get((lane.token, tombstone[1]), ())):
+        found.setdefault(token, []).append((first, last))
+    return found
+
+
+def _check_erasure(
+    stretch: _Stretch, lanes: Mapping[int, Lane], named: Mapping[str, list[tuple[int, int]]]
+) -> Iterator[Finding]:
+    lane = lanes.get(stretch.lane)
     if lane is None:
-        yield Finding(f"the table of erasures names lane {erasure.lane}, which is not there")
-    elif not any(found.lane == lane.token and found.first <= erasure.n <= found.last for found in ranges or ()):
-        yield Finding("it counts as erased, and its tombstone does not name it", lane.token, erasure.n)
+        yield Finding(f"the table of erasures names lane {stretch.lane}, which is not there")
+        return
+    n = next(uncovered(RecordRange(lane.token, stretch.first, stretch.last), named), None)
+    if n is not None:
+        yield Finding("it counts as erased, and its tombstone does not name it", lane.token, n)
