@@ -4,26 +4,25 @@ Business outcomes are response codes, technical errors are SOAP faults (SMSP-ERR
 durable in the audit trail, the answer is fault 2100 and carries nothing of a patient (anchors.md decision 5).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smsp_provider.audit.events import Ending, EndingKind, FaultFacts, Intent, PatientFacts, RequestFacts, Source
-from smsp_provider.audit.operator_events import Alert, AlertKind, InputRefused, Observer, RequestAnswered
+from smsp_provider.audit.events import EndingKind, Intent, RequestFacts
+from smsp_provider.audit.operator_events import Alert, AlertKind, InputRefused, Observer
 from smsp_provider.audit.trail import AuditTrail, AuditUnavailable
 from smsp_provider.domain.audit_identity import AuthorRefused
 from smsp_provider.domain.faults import ErrorCode, ToolkitFault, provider_failure, try_again
 from smsp_provider.domain.gate import GateRefusal, Outgoing, check_outgoing
 from smsp_provider.domain.hl7_date import HL7Date
-from smsp_provider.domain.identifiers import is_uuid
 from smsp_provider.domain.outcomes import Outcome
 from smsp_provider.domain.requests import InputInvalid, ServiceRequest
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.engine.admission import Admission, Busy, Turn
 from smsp_provider.engine.asking import Inquiry, inquire
 from smsp_provider.engine.disposition import Disposition, dispose
+from smsp_provider.engine.endings import Exchange, answered, event_of, faulted, refused
 from smsp_provider.engine.entrance import Entrance
 from smsp_provider.engine.exchange import InboundExchange, Peer, Reply
 from smsp_provider.engine.policy import EnginePolicy
@@ -36,7 +35,7 @@ from smsp_provider.engine.ports import (
     SpineConnector,
 )
 from smsp_provider.engine.probing import Answered, ProbingWatch
-from smsp_provider.engine.refusals import RefusalLedger, RefusedRequest
+from smsp_provider.engine.refusals import RefusalLedger
 from smsp_provider.engine.repeats import MessageUse, Repeats
 from smsp_provider.engine.stages import Received, Stopped, Understood, receive, understand
 from smsp_provider.engine.under_way import UnderWay
@@ -56,23 +55,6 @@ _LONDON: Final = ZoneInfo("Europe/London")
 _HOUR_SECONDS: Final = 3600
 _MILLISECONDS: Final = 1000
 _OK: Final = 200
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """What every ending needs: which exchange, since when, and what is known about its request."""
-
-    exchange_id: str
-    started: float
-    url: str
-    message_id: str | None
-    facts: RequestFacts
-    inquiry: Inquiry
-    use: MessageUse | None = None
-    stranger: Peer | None = None
-    """Who sent it, where nobody knows whose request it is."""
-    size: int = 0
-    """Bytes of the request's body."""
 
 
 class Pipeline:
@@ -160,7 +142,7 @@ class Pipeline:
         """Turn a fault, or any other exception, into an audited fault reply; nothing is raised."""
         peer, message_id = exchange.peer, find_message_id(header_blocks_in(exchange.body))
         client = self._entrance.name_behind(peer, self._clock.now())
-        ended = _Exchange(
+        ended = Exchange(
             self._ids.new_uuid(),
             self._clock.monotonic(),
             exchange.url,
@@ -181,8 +163,8 @@ class Pipeline:
         return self._end_with_fault(ended, _broken(error), EndingKind.CRASHED)
 
     @staticmethod
-    def _exchange(received: Received, facts: RequestFacts, use: MessageUse) -> _Exchange:
-        return _Exchange(
+    def _exchange(received: Received, facts: RequestFacts, use: MessageUse) -> Exchange:
+        return Exchange(
             received.exchange_id,
             received.started,
             received.exchange.url,
@@ -193,7 +175,7 @@ class Pipeline:
             size=len(received.exchange.body),
         )
 
-    def _answer_stopped(self, received: Received, exchange: _Exchange, cause: Exception) -> Reply:
+    def _answer_stopped(self, received: Received, exchange: Exchange, cause: Exception) -> Reply:
         if isinstance(cause, ToolkitFault):
             return self._end_with_fault(exchange, cause, EndingKind.FAULT)
         if not isinstance(cause, InputInvalid | AuthorRefused):
@@ -206,7 +188,7 @@ class Pipeline:
             return self._end_with_fault(exchange, _broken(crash), EndingKind.CRASHED)
 
     def _answer_understood(
-        self, received: Received, understood: Understood, exchange: _Exchange, today: HL7Date
+        self, received: Received, understood: Understood, exchange: Exchange, today: HL7Date
     ) -> Reply:
         def before_first_query() -> None:
             self._audit.open_intent(
@@ -240,7 +222,7 @@ class Pipeline:
         self._watch(understood, exchange, outcome)
         return reply
 
-    def _watch(self, understood: Understood, exchange: _Exchange, outcome: Outcome) -> None:
+    def _watch(self, understood: Understood, exchange: Exchange, outcome: Outcome) -> None:
         """Count what was asked and what came of it, in case somebody guesses."""
         if self._probing is not None:
             facts = exchange.facts
@@ -256,7 +238,7 @@ class Pipeline:
             )
 
     def _end_with_failure(
-        self, received: Received, exchange: _Exchange, request: ServiceRequest | None, disposition: Disposition
+        self, received: Received, exchange: Exchange, request: ServiceRequest | None, disposition: Disposition
     ) -> Reply:
         if disposition.code is None:
             fault = Busy(disposition.reason, disposition.retry_after).as_fault()
@@ -269,7 +251,7 @@ class Pipeline:
         return self._end_with_outcome(received, exchange, request, outcome)
 
     def _end_with_outcome(
-        self, received: Received, exchange: _Exchange, request: ServiceRequest | None, outcome: Outcome
+        self, received: Received, exchange: Exchange, request: ServiceRequest | None, outcome: Outcome
     ) -> Reply:
         """Write the response, read it again as the caller will, record the ending, and only then let it go (W10)."""
         message_id = self._ids.new_uuid()
@@ -280,35 +262,13 @@ class Pipeline:
             self._alert(AlertKind.GATE_REFUSED, exchange, disposition.reason)
             outcome = Outcome.without_data(ResponseCode.ANSWER_UNUSABLE, disposition.reason)
             document = self._written(received, request, outcome, message_id)
-        inquiry, facts = exchange.inquiry, exchange.facts
         wire_code = self._policy.vocabulary.wire_code(outcome.code, truncated=outcome.is_truncated)
-        self._audit.close(
-            Ending(
-                exchange.exchange_id,
-                self._clock.now(),
-                EndingKind.ANSWERED,
-                self._elapsed_ms(exchange),
-                source=Source.SPINE if inquiry.asked else Source.NONE,
-                request=None if inquiry.asked else facts,
-                service=facts.service if inquiry.asked else None,
-                client=facts.client if inquiry.asked else None,
-                response_code=outcome.code,
-                wire_code=wire_code,
-                reason=outcome.reason,
-                reply_message_id=message_id,
-                spine=tuple(inquiry.exchanges),
-                patient=PatientFacts(
-                    nhs_number=outcome.nhs_number,
-                    evidence=outcome.evidence,
-                    superseded=outcome.code is ResponseCode.SUPERSEDED,
-                    sensitive=inquiry.sensitive,
-                    name_contradiction=outcome.name_contradiction,
-                    repairs=outcome.repairs,
-                ),
-            )
-        )
+        now, ms = self._clock.now(), self._elapsed_ms(exchange)
+        self._audit.close(answered(exchange, now, ms, outcome, wire_code, message_id))
         self._tell_of_sensitivity(exchange)
-        unmapped = tuple(code for issues in inquiry.declined for code in self._policy.code_map.unmapped(issues))
+        unmapped = tuple(
+            code for issues in exchange.inquiry.declined for code in self._policy.code_map.unmapped(issues)
+        )
         if unmapped:
             self._observer.notify(
                 Alert(
@@ -321,39 +281,23 @@ class Pipeline:
         self._notify(exchange, wire_code, _OK)
         return Reply(_OK, document)
 
-    def _end_with_fault(self, exchange: _Exchange, fault: ToolkitFault, kind: EndingKind, reason: str = "") -> Reply:
+    def _end_with_fault(self, exchange: Exchange, fault: ToolkitFault, kind: EndingKind, reason: str = "") -> Reply:
         """Write the fault and record it; a fault that cannot be recorded becomes fault 2100."""
         error_id, message_id = self._ids.new_uuid(), self._ids.new_uuid()
-        refused = _refused(exchange, fault, error_id)
-        if refused is not None and self._refusals is not None and self._refusals.count(refused):
+        stranger = refused(exchange, fault, error_id)
+        if stranger is not None and self._refusals is not None and self._refusals.count(stranger):
             return self._faulted(exchange, fault, error_id, message_id, kind)
-        inquiry, facts = exchange.inquiry, exchange.facts
+        now, ms = self._clock.now(), self._elapsed_ms(exchange)
         try:
-            self._audit.close(
-                Ending(
-                    exchange.exchange_id,
-                    self._clock.now(),
-                    EndingKind.REFUSED if refused is not None and kind is EndingKind.FAULT else kind,
-                    self._elapsed_ms(exchange),
-                    source=Source.SPINE if inquiry.asked else Source.NONE,
-                    request=None if inquiry.asked else facts,
-                    service=facts.service if inquiry.asked else None,
-                    client=facts.client if inquiry.asked else None,
-                    fault=FaultFacts(fault.faultcode, fault.error_code, error_id, fault.rule),
-                    reason=reason or fault.reason,
-                    reply_message_id=message_id,
-                    spine=tuple(inquiry.exchanges),
-                    patient=PatientFacts(sensitive=inquiry.sensitive),
-                )
-            )
+            self._audit.close(faulted(exchange, now, ms, kind, fault, error_id, message_id, reason))
         except AuditUnavailable as unavailable:
             return self._unrecorded(exchange, unavailable)
-        if refused is not None and self._refusals is not None:
-            self._refusals.begin(refused)
+        if stranger is not None and self._refusals is not None:
+            self._refusals.begin(stranger)
         self._tell_of_sensitivity(exchange)
         return self._faulted(exchange, fault, error_id, message_id, kind)
 
-    def _unrecorded(self, exchange: _Exchange, unavailable: AuditUnavailable) -> Reply:
+    def _unrecorded(self, exchange: Exchange, unavailable: AuditUnavailable) -> Reply:
         """Nothing is answered that is not on record: fault 2100, and the operator is told."""
         self._alert(AlertKind.AUDIT_UNAVAILABLE, exchange, unavailable.reason)
         self._tell_of_sensitivity(exchange)
@@ -364,13 +308,13 @@ class Pipeline:
         )
         return self._faulted(exchange, fault, self._ids.new_uuid(), self._ids.new_uuid(), EndingKind.FAULT)
 
-    def _tell_of_sensitivity(self, exchange: _Exchange) -> None:
+    def _tell_of_sensitivity(self, exchange: Exchange) -> None:
         """The attempt counts, whatever came of it (IG-ALERT-2.26)."""
         if exchange.inquiry.sensitive:
             self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
 
     def _faulted(
-        self, exchange: _Exchange, fault: ToolkitFault, error_id: str, message_id: str, kind: EndingKind
+        self, exchange: Exchange, fault: ToolkitFault, error_id: str, message_id: str, kind: EndingKind
     ) -> Reply:
         if kind is EndingKind.CRASHED:
             self._alert(AlertKind.UNEXPECTED_FAILURE, exchange, fault.diagnostic)
@@ -414,31 +358,14 @@ class Pipeline:
         )
         return document
 
-    def _elapsed_ms(self, exchange: _Exchange) -> int:
+    def _elapsed_ms(self, exchange: Exchange) -> int:
         return round((self._clock.monotonic() - exchange.started) * _MILLISECONDS)
 
-    def _alert(self, kind: AlertKind, exchange: _Exchange, reason: str) -> None:
+    def _alert(self, kind: AlertKind, exchange: Exchange, reason: str) -> None:
         self._observer.notify(Alert(kind, exchange.exchange_id, reason))
 
-    def _notify(self, exchange: _Exchange, code: str, status: int, error_id: str | None = None) -> None:
-        message_id = exchange.message_id
-        # That of a request whose addressing was read is a UUID; that of a refused one may be anything.
-        if exchange.use is None and message_id is not None and not is_uuid(message_id):
-            message_id = None
-        self._observer.notify(
-            RequestAnswered(
-                exchange_id=exchange.exchange_id,
-                service=exchange.facts.service,
-                code=code,
-                status=status,
-                duration_ms=self._elapsed_ms(exchange),
-                spine_exchanges=len(exchange.inquiry.exchanges),
-                request_bytes=exchange.size,
-                message_id=message_id,
-                username=exchange.facts.username,
-                error_id=error_id,
-            )
-        )
+    def _notify(self, exchange: Exchange, code: str, status: int, error_id: str | None = None) -> None:
+        self._observer.notify(event_of(exchange, self._elapsed_ms(exchange), code, status, error_id))
 
     def note_below(self, peer: Peer, status: int) -> None:
         """Take note of a request that was refused below SOAP, with an HTTP status alone; nothing is raised."""
@@ -450,13 +377,6 @@ class Pipeline:
 def _day_in_london(hour: int) -> HL7Date:
     """The day there in an hour (UTC, since 1970): days begin, and the clock changes, with a full hour."""
     return HL7Date.of(datetime.fromtimestamp(hour * _HOUR_SECONDS, _LONDON).date())
-
-
-def _refused(exchange: _Exchange, fault: ToolkitFault, error_id: str) -> RefusedRequest | None:
-    """The request as one to be counted, where nobody knows whose it is."""
-    if exchange.stranger is None:
-        return None
-    return RefusedRequest(exchange.stranger, fault.error_code.value, fault.rule, exchange.exchange_id, error_id)
 
 
 def _broken(crash: Exception) -> ToolkitFault:
