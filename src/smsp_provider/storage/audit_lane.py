@@ -114,9 +114,11 @@ class LaneWriter:
             own = self._adopted() or self._settled()
             if own is not None and not self._changed and not self._database.open_intents(self.name):
                 self._append(own, [item_of(Closing(self._clock.now(), self.name))], (own.lane,))
-                if self._lock is not None:
-                    self._lock.discard()
-                    self._lock = None
+                own = None
+            if own is None and self._lock is not None:
+                # Nothing is left that a recovery would look for.
+                self._lock.discard()
+                self._lock = None
         finally:
             self._forget()
 

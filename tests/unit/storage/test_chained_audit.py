@@ -281,3 +281,13 @@ def test_a_trail_that_must_outlast_the_machine_is_not_kept_in_its_memory(tmp_pat
             ChainedAuditTrail(database, keys_of(Path(folder, "audit", "audit.db")), Hands(), FACTS).record_start(
                 start_of()
             )
+
+
+def test_a_process_that_never_got_a_lane_leaves_no_lock_behind(path: Path) -> None:
+    trail, database = _unreliable(path)
+    database.plan = ["before"]
+    with pytest.raises(AuditUnavailable, match="as planned"):
+        trail.record_start(start_of())
+    assert len(list(path.with_name("audit.db-writers").iterdir())) == 1
+    trail.close_session()
+    assert list(path.with_name("audit.db-writers").iterdir()) == []
