@@ -424,7 +424,7 @@ def cases(world: World) -> dict[str, Case]:
 @pytest.mark.rule("SMSP-AUDIT-003", "SMSP-AUDIT-004", "SMSP-AUDIT-006", "SMSP-AUDIT-009", "SMSP-IG-003")
 def test_what_has_to_be_kept_is_kept_of_each_request(cases: dict[str, Case]) -> None:
     # One test for all items: a parallel run would start the world once more for a part of them.
-    wrong = {}
+    wrong: dict[tuple[str, str], tuple[object, object]] = {}
     for item in ITEMS:
         kept = {name: item.kept(case) for name, case in cases.items() if item.only(name)}
         wanted = {name: item.wanted(case) for name, case in cases.items() if item.only(name)}
