@@ -117,6 +117,8 @@ def test_a_read_carries_its_headers_and_its_ids_are_told() -> None:
     assert "authorization" not in headers
     assert re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", headers["x-request-id"])
     assert answer.exchange.sent == (headers["x-request-id"], headers["x-correlation-id"])
+    assert answer.exchange.told == (headers["nhsd-end-user-organisation-ods"],)
+    assert answer.exchange.upstream == f"pds-fhir {headers['host']}"
     assert answer.exchange.received == (headers["x-request-id"],)
     assert isinstance(admit(RETRIEVE, answer), Found)
 
