@@ -78,6 +78,11 @@ class SqliteTrailReader:
         """After a fork, in the parent."""
         self._reading.release()
 
+    def __del__(self) -> None:
+        # Readers come and go with whoever asks; Python 3.13 complains of a connection that nobody closed.
+        if self._reader is not None:
+            self._reader.close()
+
     def close_reader(self) -> None:
         """Close what stays open for reading; the next call opens it again."""
         with self._reading:

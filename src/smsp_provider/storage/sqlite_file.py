@@ -27,7 +27,7 @@ _SMALLEST_PAGE: Final = 512
 _LEAST_ROOM: Final = 8_000_000
 """What the write-ahead log may take before it is moved into the file, and as much for the file, in bytes."""
 _LOG_PAGES: Final = 8192
-"""How long the write-ahead log gets before a commit moves it into the database: 33 MB, of some 4,000 requests.
+"""How long the write-ahead log gets before a commit moves it into the database: 33 MB, of some 2,000 requests.
 
 Nobody commits meanwhile, for some ten milliseconds and however long the disk takes. At SQLite's own 1000 pages these
 pauses took more of the time than the commits themselves.
