@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from smsp_provider.audit.chain import ChainedRecord, Lane, Unsealer, moment_of
+from smsp_provider.audit.chain import Lane, Unsealer, moment_of
 from smsp_provider.audit.exchanges import Happening, Part
 from smsp_provider.audit.incident import LaneSpan, Suspicion, joined
 from smsp_provider.audit.lane_events import Opening
@@ -75,14 +75,12 @@ class AuditLanes:
         """The records of these lanes that are of exchanges, and what other lanes say of those left open in them."""
         open_ones: set[str] = set()
         for lane in lanes:
-            for chained in self._database.chain(lane):
-                if chained.exchange is None:
-                    continue
-                if chained.kind == "intent":
-                    open_ones.add(chained.exchange)
-                else:
-                    open_ones.discard(chained.exchange)
-                yield self._part(lane, chained)
+            for part in self._parts_of(lane):
+                if part.exchange is not None and part.kind == "intent":
+                    open_ones.add(part.exchange)
+                elif part.exchange is not None:
+                    open_ones.discard(part.exchange)
+                yield part
         if not open_ones:
             return
         read = {lane.id for lane in lanes}
@@ -90,7 +88,15 @@ class AuditLanes:
             if lane.id not in read:
                 for chained in self._database.chain(lane):
                     if chained.exchange in open_ones:
-                        yield self._part(lane, chained)
+                        yield self._reader.opened(lane, chained, self._database.content(lane, chained.n))
 
-    def _part(self, lane: Lane, chained: ChainedRecord) -> Part:
-        return self._reader.opened(lane, chained, self._database.content(lane, chained.n))
+    def _parts_of(self, lane: Lane) -> Iterator[Part]:
+        """The records of one lane that are of exchanges; chain and contents are read side by side."""
+        contents = iter(self._database.contents(lane))
+        content = next(contents, None)
+        for chained in self._database.chain(lane):
+            while content is not None and content.n < chained.n:
+                content = next(contents, None)
+            if chained.exchange is not None:
+                own = content if content is not None and content.n == chained.n else None
+                yield self._reader.opened(lane, chained, own)

@@ -113,8 +113,15 @@ class RowTable:
         """Take note that it is."""
         self._view[self._row_at(number)] = 1
 
+    def take_back(self, row: Row) -> None:
+        """Subtract what a row had when it was read: what was counted since stays, and begins with the last of it."""
+        for count in row.counts:
+            self.count(row.number, count.code, count.rule, -count.times)
+        at = self._row_at(row.number)
+        self._view[at + _FIRST_AT : at + _LAST_AT] = self._view[at + _LAST_AT : at + _HEAD.size]
+
     def count(self, number: int, code: str, rule: str, times: int = 1) -> None:
-        """Add to a row; ``times`` below 0 takes back what was written elsewhere."""
+        """Add to a row."""
         at = self._row_at(number) + _HEAD.size
         wanted = _names(code, rule)
         for place in range(at, at + _COUNTS * _COUNT.size, _COUNT.size):

@@ -104,7 +104,7 @@ class SharedRefusals:
             # The minute is told under the lock: nobody adds to one that another process has found to be over.
             with self._region.locked() as view:
                 done = act(RowTable(view), self._minute())
-        except OSError as failure:
+        except Exception as failure:  # noqa: BLE001 - whatever it is: the caller gets its fault, on record by itself
             self._tell_of(type(failure).__name__)
             return False
         self._is_broken = False
@@ -137,6 +137,8 @@ class SharedRefusals:
             except AuditUnavailable:
                 # It stays in the table. That the trail cannot be written is told wherever something has to be.
                 self._looked_in = 0
+            except Exception as failure:  # noqa: BLE001 - the request that came by has nothing to do with it
+                self._tell_of(type(failure).__name__)
 
     def _flush(self, minute: int) -> None:
         try:
@@ -178,8 +180,7 @@ def _forget(table: RowTable, row: Row) -> None:
     if table.row(row.number, row.minute, row.key) == row:
         table.clear(row.number)
         return
-    for count in row.counts:
-        table.count(row.number, count.code, count.rule, -count.times)
+    table.take_back(row)
 
 
 def _record(row: Row, now: datetime) -> Refusals:

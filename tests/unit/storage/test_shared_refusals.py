@@ -187,6 +187,29 @@ def test_a_table_that_cannot_be_used_leaves_each_on_record_by_itself_and_is_told
     world.trail.close_session()
 
 
+def test_what_comes_into_a_minute_that_is_being_written_is_written_later(world: World) -> None:
+    for number in range(4):
+        world.refuse(junk(number))
+    world.clock.at += timedelta(minutes=1)
+    record_refusals = world.trail.record_refusals
+
+    def while_a_clock_goes_back(refusals: Refusals) -> None:
+        record_refusals(refusals)
+        world.clock.at -= timedelta(minutes=1)
+        assert world.refuse(junk(9)) is True
+        world.clock.at += timedelta(minutes=1)
+
+    world.trail.record_refusals = while_a_clock_goes_back  # type: ignore[method-assign]  # the moment in between
+    world.refusals.run()
+    world.trail.record_refusals = record_refusals  # type: ignore[method-assign]  # as it was
+    world.refusals.run()
+    world.refusals.run()
+    assert [(sum(count.times for count in found.counts), found.first) for found in world.written()] == [
+        (3, RefusalMark("X1", "E1")),
+        (1, RefusalMark("X9", "E9")),
+    ]
+
+
 _COUNT_AND_DIE = """
 sys.path.insert(0, sys.argv[2])
 from test_shared_refusals import *
