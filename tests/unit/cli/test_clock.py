@@ -1,6 +1,8 @@
 """`smsp clock`: what is known of this host's clock, also against the audit database's."""
 
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from command_line import run_main
 from postgres_server import new_database
+from sandbox_process import environment
 from signed_in import write_configuration
 from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
@@ -63,3 +66,23 @@ def test_a_database_that_cannot_be_asked_tells_nothing(config: Path) -> None:
     store = "postgresql://nobody@127.0.0.1:1/nothing"
     settings = settings.model_copy(update={"audit": settings.audit.model_copy(update={"store": store})})
     assert build_clock_reader(settings, SystemClock())().database_ms is None
+
+
+def test_without_the_driver_of_postgresql_everything_else_works(config: Path) -> None:
+    """The driver is an extra of the package: no command may need it to start."""
+    program = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from pathlib import Path\n"
+        "from smsp_provider.config.settings import load_settings\n"
+        "from smsp_provider.engine.system import SystemClock\n"
+        "import smsp_provider.cli.main\n"
+        "from smsp_provider.wiring_clock import build_clock_reader\n"
+        "settings = load_settings(Path(sys.argv[1]))\n"
+        "audit = settings.audit.model_copy(update={'store': 'postgresql://nobody@127.0.0.1:1/nothing'})\n"
+        "reading = build_clock_reader(settings.model_copy(update={'audit': audit}), SystemClock())()\n"
+        "assert reading.database_ms is None and reading.kernel is not None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(config)], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
