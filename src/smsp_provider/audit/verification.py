@@ -204,8 +204,15 @@ class _Verification:
 
     def _check_signers(self) -> None:
         trusted = self._means.public_key
-        if trusted is not None and self._roots.roots and trusted not in self._roots.signers:
+        if trusted is None or not self._roots.roots or self._is_only_named(trusted):
+            return
+        if trusted not in self._roots.signers:
             self._findings.append(Finding("none of the roots is signed with the given public key"))
+
+    def _is_only_named(self, key: bytes) -> bool:
+        """Whether the last root names this key as the one that follows, and it has signed nothing yet."""
+        last = self._roots.last
+        return last is not None and key == last.next_key and key not in self._roots.signers
 
     def _report(self, lanes: list[Lane]) -> VerificationReport:
         facts, roots, last = self._facts, self._roots, self._roots.last
@@ -235,5 +242,7 @@ class _Verification:
             yield "the tables beside the records"
         if self._means.witness is None:
             yield "the witness: without it, somebody who holds database and signing key can have rewritten both"
+        if self._means.public_key is not None and self._is_only_named(self._means.public_key):
+            yield "whose key signed the roots: the given one follows, and has signed none yet"
         if self._means.public_key is None:
             yield "whose key signed the first root: no public key was given"

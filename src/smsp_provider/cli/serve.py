@@ -44,7 +44,7 @@ from smsp_provider.wiring_alerts import build_log
 from smsp_provider.wiring_audit import build_audit, keep_to_trail, start_record
 from smsp_provider.wiring_roots import check_witnesses, have_signing_key
 
-__all__ = ["run_provider", "serve"]
+__all__ = ["check_roots", "run_provider", "serve"]
 
 _AFTER_GRACE_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.2
@@ -182,7 +182,7 @@ def _open_audit(settings: Settings) -> str:
         raise CannotStart(f"{where}: {error}") from None
     try:
         mark = audit.open()
-        _check_roots(settings, audit.database)
+        check_roots(settings, audit.database)
         closed = audit.recover()
         audit.record_start(start_record(settings, clock))
     except (AuditUnavailable, StorageUnsafe) as error:
@@ -195,7 +195,7 @@ def _open_audit(settings: Settings) -> str:
     return mark
 
 
-def _check_roots(settings: Settings, database: AuditDatabase) -> None:
+def check_roots(settings: Settings, database: AuditDatabase) -> None:
     """See that roots can be signed, and that no witness knows of a trail that went on further, or otherwise.
 
     Raises:
