@@ -76,7 +76,7 @@ class PostgresInstance:
                 stdout=log,
                 stderr=log,
                 user=system_user(),
-                start_new_session=True,
+                process_group=0,
             )
         give_up = time.monotonic() + _START_SECONDS
         while not self.is_up():

@@ -157,6 +157,8 @@ class PostgresAuditDatabase(PostgresTrailReader):
     def append(self, lane: Lane, rows: Sequence[Row], *, ended: Iterable[Lane] = ()) -> None:
         """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.append`."""
         over = tuple(ended)
+        if rows[-1][_N] - rows[0][_N] != len(rows) - 1:
+            raise AuditUnavailable("records of a lane are numbered without gaps")
         with self._writing() as connection:
             if lane.id not in self._seen:
                 self._expect_at(connection, lane, rows[0][_N])

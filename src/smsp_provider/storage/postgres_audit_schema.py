@@ -68,12 +68,18 @@ WITH writable AS (
     SELECT WHERE NOT EXISTS (SELECT FROM smsp_audit.lane_end AS e WHERE e.lane = $1)
     AND ($3 = 1 OR EXISTS (SELECT FROM smsp_audit.chain AS c WHERE c.day = $2 AND c.lane = $1 AND c.n = $3 - 1))
 ),
+fresh AS MATERIALIZED (
+    SELECT $3 + place - 1 AS n, kind, at, exchange, commitment, link, sealed
+    FROM writable CROSS JOIN unnest($4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[])
+    WITH ORDINALITY AS given (kind, at, exchange, commitment, link, sealed, place)
+),
 chained AS (
     INSERT INTO smsp_audit.chain (lane, day, n, kind, at, exchange, commitment, link)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM writable
+    SELECT $1, $2, n, kind, at, exchange, commitment, link FROM fresh
 )
-INSERT INTO smsp_audit.content (lane, day, n, sealed) SELECT $1, $2, $3, $9 FROM writable
+INSERT INTO smsp_audit.content (lane, day, n, sealed) SELECT $1, $2, n, sealed FROM fresh
 """
-"""One record, chain and content: nothing where the lane was ended, or the record is not its next."""
-APPEND_TYPES: Final = (20, 1082, 20, 25, 20, 25, 17, 17, 17)
-"""The types of its parameters by PostgreSQL's numbers: 20 bigint, 1082 date, 25 text, 17 bytea."""
+"""Records of a lane from n on, chain and content: none where the lane was ended, or n is not its next record."""
+APPEND_TYPES: Final = (20, 1082, 20, 1009, 1016, 1009, 1001, 1001, 1001)
+"""The types of its parameters by PostgreSQL's numbers: 20 bigint, 1082 date, and arrays: 1009 text, 1016 bigint, 1001
+bytea."""

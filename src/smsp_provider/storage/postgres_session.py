@@ -4,7 +4,7 @@ The server's own limits (``statement_timeout``, ``lock_timeout``) do not help wh
 on a unix socket. So the waiting itself has a deadline here, and a connection that missed it is closed: what became of
 its statement is not known then.
 
-Source: psycopg documentation (connection classes, pq module); PostgreSQL documentation, 32.5 pipeline mode.
+Source: psycopg documentation (connection classes, pq module); PostgreSQL documentation, 32.4 (asynchronous commands).
 """
 
 import os
@@ -41,8 +41,11 @@ _DAY_ZERO: Final = date(2000, 1, 1).toordinal()
 _BINARY: Final = (1,) * len(APPEND_TYPES)
 _bigint: Final = struct.Struct("!q").pack
 _integer: Final = struct.Struct("!i").pack
-_COMMAND_OK: Final = pq.ExecStatus.COMMAND_OK
-_PIPELINE_SYNC: Final = pq.ExecStatus.PIPELINE_SYNC
+_array_head: Final = struct.Struct("!iiiii").pack
+_BIGINT: Final = 20
+_TEXT: Final = 25
+_BYTEA: Final = 17
+_NULL: Final = _integer(-1)
 
 
 class NotReplicated(Exception):
@@ -101,12 +104,10 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         """Whether the other side has closed the connection, as far as this one has been told; nothing is sent."""
         if self.closed:
             return True
-        poll = select.poll()
-        poll.register(self.pgconn.socket, select.POLLIN)
         try:
-            # (What the server says as it goes comes before the end of the connection.)
-            while poll.poll(0):
-                self.pgconn.consume_input()
+            # (Twice: what the server says as it goes comes before the end of the connection.)
+            self.pgconn.consume_input()
+            self.pgconn.consume_input()
         except psycopg.Error:
             return True
         return self.pgconn.status != pq.ConnStatus.OK
@@ -140,35 +141,32 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         """As :meth:`append`, in the transaction that there is, if any; of replication nothing is known."""
         connection = self.pgconn
         deadline = time.monotonic() + self.bound_s
-        common = _bigint(lane), _integer(day.toordinal() - _DAY_ZERO)
+        numbers, kinds, moments, exchanges, commitments, links, sealed = zip(*rows, strict=True)
+        values = (
+            _bigint(lane),
+            _integer(day.toordinal() - _DAY_ZERO),
+            _bigint(numbers[0]),
+            _array(_TEXT, [kind.encode() for kind in kinds]),
+            _array(_BIGINT, [_bigint(at) for at in moments]),
+            _array(_TEXT, [None if exchange is None else exchange.encode() for exchange in exchanges]),
+            _array(_BYTEA, commitments),
+            _array(_BYTEA, links),
+            _array(_BYTEA, sealed),
+        )
         try:
             self._prepare(deadline)
-            connection.enter_pipeline_mode()
-            for n, kind, at, exchange, commitment, link, sealed in rows:
-                values = (
-                    *common,
-                    _bigint(n),
-                    kind.encode(),
-                    _bigint(at),
-                    None if exchange is None else exchange.encode(),
-                    commitment,
-                    link,
-                    sealed,
-                )
-                connection.send_query_prepared(_APPEND_NAME, values, _BINARY, pq.Format.TEXT)
-            connection.pipeline_sync()
-            return self._collect(len(rows), deadline)
+            connection.send_query_prepared(_APPEND_NAME, values, _BINARY, pq.Format.TEXT)
+            result = self._outcome(deadline)
         except BaseException as error:
             if not (isinstance(error, psycopg.Error) and self._is_settled()):
                 connection.finish()
             raise
+        return result.command_tuples == len(rows)
 
     def _prepare(self, deadline: float) -> None:
         if not self._can_append:
             self.pgconn.send_prepare(_APPEND_NAME, APPEND, APPEND_TYPES)
-            self._flush(deadline)
-            self._checked(self._next_result(deadline), _COMMAND_OK)
-            self._next_result(deadline)
+            self._outcome(deadline)
             self._can_append = True
 
     def _expect_replicated(self) -> None:
@@ -176,25 +174,16 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
             self.pgconn.finish()
             raise NotReplicated
 
-    def _collect(self, count: int, deadline: float) -> bool:
-        """The results of a pipeline of ``count`` statements, of which the first error counts."""
-        connection = self.pgconn
+    def _outcome(self, deadline: float) -> pq.abc.PGresult:
+        """The result of the one statement that was sent."""
         self._flush(deadline)
-        error: psycopg.Error | None = None
-        taken = True
-        for _ in range(count):
-            result = self._next_result(deadline)
-            if result is not None and result.status == _COMMAND_OK:
-                taken = taken and result.command_tuples == 1
-            elif error is None:
-                error = _error_of(result)
-            if self._next_result(deadline) is not None:
-                raise psycopg.InternalError("a statement with more than one result")
-        self._checked(self._next_result(deadline), _PIPELINE_SYNC)
-        connection.exit_pipeline_mode()
-        if error is not None:
-            raise error
-        return taken
+        result = self._next_result(deadline)
+        # (The end of the statement: there is no other result.)
+        while result is not None and self._next_result(deadline) is not None:
+            pass
+        if result is None or result.status != pq.ExecStatus.COMMAND_OK:
+            raise _error_of(result)
+        return result
 
     def _flush(self, deadline: float) -> None:
         connection = self.pgconn
@@ -213,10 +202,9 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     def _is_settled(self) -> bool:
         """Whether the failed statement is over and the connection can go on."""
         connection = self.pgconn
-        return (
-            connection.status == pq.ConnStatus.OK
-            and connection.pipeline_status == pq.PipelineStatus.OFF
-            and connection.transaction_status not in (pq.TransactionStatus.ACTIVE, pq.TransactionStatus.UNKNOWN)
+        return connection.status == pq.ConnStatus.OK and connection.transaction_status not in (
+            pq.TransactionStatus.ACTIVE,
+            pq.TransactionStatus.UNKNOWN,
         )
 
     def note(self, notice: psycopg.errors.Diagnostic) -> None:
@@ -224,11 +212,6 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         # The only warning of an INSERT is that the waiting for replicas was cut short.
         if notice.severity_nonlocalized == "WARNING":
             self._warned = True
-
-    @staticmethod
-    def _checked(result: pq.abc.PGresult | None, status: int) -> None:
-        if result is None or result.status != status:
-            raise _error_of(result)
 
     def abandon(self) -> None:
         """In a forked child: give up the copy of the parent's connection without a word to the server."""
@@ -262,6 +245,17 @@ def connect(url: str, *, bound_s: float) -> BoundedConnection:
     connection.bound_s = bound_s
     connection.add_notice_handler(connection.note)
     return connection
+
+
+def _array(element: int, values: Sequence[bytes | None]) -> bytes:
+    """An array in binary: number of dimensions, whether there are NULLs, type, length, first index; then the values."""
+    parts = [_array_head(1, None in values, element, len(values), 1)]
+    for value in values:
+        if value is None:
+            parts.append(_NULL)
+        else:
+            parts += (_integer(len(value)), value)
+    return b"".join(parts)
 
 
 def reason_of(error: BaseException) -> str:
