@@ -27,14 +27,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from client_samples import client_of
 from hostile_vectors import hostile_vectors
+from itk_messages import Request
 from reading_trail import records_in
 from security_demo import running_demo
 from smsp_provider.audit.events import Ending, EndingKind, Intent, Refusals
 from smsp_provider.audit.operator_events import OperatorEvent
-from smsp_provider.cli.client_session import prepare_registry
+from smsp_provider.cli.client_session import prepare_registry, session_of
 from smsp_provider.config.settings import Settings, load_settings
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.client_registry import ClientChange
 from smsp_provider.web.application import build_application
 from smsp_provider.web.edge import StartResponse
 from smsp_provider.wiring import build_refusals
@@ -44,6 +47,9 @@ __all__ = ["Flood", "flood_in_process", "flood_over_tls"]
 
 LIMIT_BYTES: Final = 10_000_000
 _PATH: Final = "/smsp/pds"
+_CLIENT: Final = "ward-system"
+_REPLAYS: Final = 30
+"""How often the replay is among the kinds: about every fifth request."""
 _PEERS: Final = 120
 _MANY_PEERS: Final = 5_000
 _OF_MANY: Final = 0.02
@@ -111,6 +117,9 @@ def kinds() -> list[Junk]:
         *(Junk("GET", path, "", None, b"") for path in ("/", "/admin", "/../etc/passwd")),
         Junk("POST", "/elsewhere", "text/xml", None, b"<a/>"),
     ]
+    # What a client of ours sent a day ago, sent again by whoever has kept it.
+    good = Request(now=datetime.now(UTC) - timedelta(days=1), username=_CLIENT)
+    found += [Junk("POST", _PATH, "text/xml", good.soap_action, good.body())] * _REPLAYS
     return found
 
 
@@ -172,9 +181,11 @@ def _work(folder: str, number: int, requests: int) -> None:
 
 
 def flood_in_process(folder: Path, requests: int, processes: int) -> Flood:
-    """Send junk through the application of a provider with a registry in which nobody is."""
+    """Send junk through the application of a provider with one client, whose old message is among the junk."""
     settings = _settings(folder)
     prepare_registry(settings)
+    with session_of(settings) as session:
+        session.change(lambda _: [ClientChange(_CLIENT, None, client_of(_CLIENT))])
     audit = build_audit(settings, SystemClock())
     audit.open()
     before = _bytes(folder)
@@ -260,8 +271,9 @@ def _found(settings: Settings, sent: int, seconds: float, before: int, log: int)
 
 
 def _bytes(folder: Path) -> int:
-    """What the store takes: everything beside the tables, which never grow."""
-    return sum(file.stat().st_size for file in (folder / "audit").rglob("*") if file.suffix not in (".table", ".turn"))
+    """What the store takes, once it is closed: everything but the tables, which never grow, and the log, which ends."""
+    passing = (".table", ".turn", ".db-wal", ".db-shm")
+    return sum(file.stat().st_size for file in (folder / "audit").rglob("*") if not file.name.endswith(passing))
 
 
 def _log_bytes(settings: Settings) -> int:
