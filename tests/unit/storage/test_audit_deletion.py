@@ -1,10 +1,12 @@
 """Exceptional deletion on a real trail: what is erased, what stays, and what happens to those who die on the way."""
 
+import itertools
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -318,3 +320,26 @@ def test_somebody_who_reads_meanwhile_delays_the_end_and_not_for_good(world: Del
     world.erasing.finish()
     assert world.traces_of(gone) == 0
     assert list(world.marks.iterdir()) == []
+
+
+def test_others_write_all_the_time(world: DeletionWorld) -> None:
+    proposed = _proposed(world, (2, 3))
+    gone = [sealed for (_, n), sealed in world.sealed().items() if n in (2, 3)]
+    child = os.fork()
+    if child == 0:
+        try:
+            for number in itertools.count():
+                world.exchange(f"C{number}", TWO)
+        finally:
+            os._exit(1)
+    try:
+        while len(world.database.lanes()) < 2:
+            time.sleep(0.01)
+        assert world.deletions().approve(proposed.proposal_id, BOB, digest_of(proposed)) == 2
+        assert world.traces_of(gone) == 0
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "the others go on"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    world.trail.recover()
+    assert world.verified().findings == ()
