@@ -29,14 +29,17 @@ from smsp_provider.storage.sqlite_audit_index import SqliteSearchIndex
 from smsp_provider.storage.sqlite_file import Synchronous
 
 __all__ = [
+    "BEGIN",
     "KEYS",
     "NUMBER",
     "OTHER_NUMBER",
+    "UNSEALER",
     "SearchedTrail",
     "ending",
     "exchange",
     "intent",
     "postgres_trail",
+    "refused",
     "sqlite_trail",
 ]
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from smsp_provider.audit.chain import moment_of
 from smsp_provider.audit.deletion_events import Erasure
-from smsp_provider.audit.events import Closure, Ending, Intent, Record, RequestFacts
+from smsp_provider.audit.events import Ending, Intent, Record, RequestFacts
 from smsp_provider.audit.terms import EXCHANGE, UNKNOWN_OUTCOME, Term, TermKind, term, terms_of
 from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.nhs_number import NHSNumber
@@ -127,11 +127,17 @@ class Happening:
 
     @property
     def outcome(self) -> str:
-        """The code on the wire, of the answer or of the fault; ``unknown`` after a death, ``open`` while under way."""
+        """The code on the wire, of the answer or of the fault.
+
+        ``unknown`` after a death, ``open`` while under way; ``erased`` and ``unreadable`` where the ending is that.
+        """
         ending = self.ending
         if ending is not None:
             return ending.fault.error_code.value if ending.fault is not None else ending.wire_code or ending.kind.value
-        return UNKNOWN_OUTCOME if any(isinstance(part.record, Closure) for part in self.parts) else OPEN
+        lost = next((part for part in self.parts if part.kind == "ending"), None)
+        if lost is not None:
+            return "unreadable" if lost.erasure is None else "erased"
+        return UNKNOWN_OUTCOME if any(part.kind == "closure" for part in self.parts) else OPEN
 
     @property
     def asked(self) -> NHSNumber | None:

@@ -46,6 +46,12 @@ _ANSWERS: Final[Mapping[str, str]] = {
 }
 """What an answer means for the patient; the others are failures, which gave nothing."""
 
+_WITHOUT_ENDING: Final[Mapping[str, str]] = {
+    OPEN: "not on record yet",
+    UNKNOWN_OUTCOME: "not known: the provider was interrupted, the question may have reached Spine",
+    "erased": "no longer on record: it was erased",
+    "unreadable": "on record, but it cannot be read",
+}
 _OTHER_ANSWER: Final = "it failed, so nothing was given"
 
 
@@ -125,11 +131,7 @@ def _rows(happenings: Iterable[Happening]) -> Iterator[Mapping[str, str]]:
 
 def _answer(row: Mapping[str, str]) -> str:
     outcome = row["outcome"]
-    if outcome == OPEN:
-        return "not on record yet"
-    if outcome == UNKNOWN_OUTCOME:
-        return "not known: the provider was interrupted, the question may have reached Spine"
-    return f"{outcome}: {_ANSWERS.get(row['response'], _OTHER_ANSWER)}"
+    return _WITHOUT_ENDING.get(outcome) or f"{outcome}: {_ANSWERS.get(row['response'], _OTHER_ANSWER)}"
 
 
 def _spaced(number: NHSNumber) -> str:

@@ -31,7 +31,10 @@ _WIDTHS: Final = (13, 19, 14, 6, 16, 18, 10, 10)
 """Of a table of 120 columns: what is longer is cut."""
 
 _MASKED: Final = "[masked]"
-_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}(?![0-9])")
+_UUID_OR_NUMBER: Final = re.compile(
+    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<![0-9])[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}(?![0-9])"
+)
+"""What could be an NHS number, but not within a UUID."""
 _VERSION: Final = re.compile(r"-v\d+-\d+$")
 
 
@@ -212,7 +215,7 @@ def _held_back(number: NHSNumber | None) -> str:
 
 
 def _without_numbers(text: str) -> str:
-    return _NUMBER.sub(lambda found: _MASKED if is_nhs_number(re.sub("[ -]", "", found[0])) else found[0], text)
+    return _UUID_OR_NUMBER.sub(lambda found: _MASKED if is_nhs_number(re.sub("[ -]", "", found[0])) else found[0], text)
 
 
 def _words(values: Iterable[str]) -> str:
