@@ -24,6 +24,7 @@ __all__ = [
     "build_witnesses",
     "check_witnesses",
     "have_signing_key",
+    "witness_warnings",
 ]
 
 _WITNESS_SECONDS: Final = 5.0
@@ -85,6 +86,20 @@ def build_folder(settings: Settings, database: AuditDatabase, clock: Clock, obse
     """
     handings = [WitnessHanding(witness, database, clock, observer) for witness in build_witnesses(settings, clock)]
     return AuditFolder(database, build_books(settings), build_signing_keys(settings), handings, clock, observer)
+
+
+def witness_warnings(settings: Settings) -> tuple[str, ...]:
+    """What an operator should know of where the witness's file is."""
+    audit = settings.audit
+    if audit.witness_file is None or audit.store:
+        return ()
+    try:
+        places = [file.parent.stat().st_dev for file in (audit.witness_file, audit.database)]
+    except OSError:
+        return ()
+    if places[0] != places[1]:
+        return ()
+    return ("audit.witness_file is on the same volume as the trail: whoever can write the one can write the other",)
 
 
 def check_witnesses(settings: Settings, database: TrailReader, clock: Clock) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -81,7 +81,7 @@ def verify_command(
     if with_index and database is not None:
         raise click.UsageError("--index goes with the trail itself, and not with --database")
     settings = read_settings(config_file)
-    reader: TrailReader = build_audit_database(settings) if database is None else SqliteTrailReader(database)
+    reader, close = _opened(settings, database)
     means = Means(
         unsealer=_unsealer(settings),
         books=build_books(settings) if database is None else SqliteTrailBooks(database),
@@ -98,12 +98,30 @@ def verify_command(
         raise CannotStart(f"the audit trail cannot be read: {reason}") from None
     except OSError as error:
         raise CannotStart(f"{error.filename or 'a file'}: {error.strerror}") from None
+    finally:
+        close()
     findings = (*report.findings, *elsewhere, *(index_findings(settings, day) if with_index else ()))
     if as_json:
         click.echo(json.dumps(_document(report, findings)))
     else:
         _print(report, findings)
     return ExitCode.UNEXPECTED if findings else ExitCode.OK
+
+
+def _opened(settings: Settings, copy: Path | None) -> tuple[TrailReader, Callable[[], None]]:
+    """What is verified, and how it is closed.
+
+    Raises:
+        CannotStart: it is in PostgreSQL, and the driver is not installed.
+    """
+    if copy is not None:
+        of_copy = SqliteTrailReader(copy)
+        return of_copy, of_copy.close_reader
+    try:
+        database = build_audit_database(settings)
+    except StorageUnsafe as error:
+        raise CannotStart(f"audit.store: {error}") from None
+    return database, database.close
 
 
 def _unsealer(settings: Settings) -> Unsealer | None:

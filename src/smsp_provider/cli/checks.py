@@ -19,9 +19,11 @@ from smsp_provider.cli.files import refuse_irregular
 from smsp_provider.config.settings import Environment, HTTPSListener, Settings, Upstream
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_keys import AuditKeysUnusable, key_ring_from_environment, read_key_ring
+from smsp_provider.storage.audit_signing_key import SigningKeyUnusable
 from smsp_provider.web.application import listeners
 from smsp_provider.wiring import build_policy
 from smsp_provider.wiring_alerts import build_alert_sinks
+from smsp_provider.wiring_roots import build_signing_keys, build_witnesses
 from smsp_provider.wiring_upstream import fhir_context, signing_keys
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 
@@ -62,6 +64,8 @@ def _loads(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "alerts.webhook, alerts.webhook_ca", lambda: build_alert_sinks(settings.alerts, SystemClock())
     yield "audit.database", lambda: refuse_irregular(settings.audit.database)
     yield "audit.keys, audit.keys_variable", lambda: _audit_keys(settings)
+    yield "audit.signing_key", lambda: _audit_signing_key(settings)
+    yield "audit.witness_url, audit.witness_ca", lambda: build_witnesses(settings, SystemClock())
     yield "schemas.directory", lambda: _schemas(settings.schemas.directory)
     if settings.vocabulary is not None:
         vocabulary = settings.vocabulary
@@ -162,6 +166,17 @@ def _audit_keys(settings: Settings) -> None:
             read_key_ring(audit.keys_file())
     except AuditKeysUnusable as error:
         raise ValueError(f"{error} (`smsp audit keys init` makes a first key)") from None
+
+
+def _audit_signing_key(settings: Settings) -> None:
+    """Outside live the first start makes it."""
+    keys = build_signing_keys(settings)
+    try:
+        refuse_irregular(keys.file)
+        if settings.environment is Environment.LIVE or keys.file.exists():
+            keys.current()
+    except SigningKeyUnusable as error:
+        raise ValueError(f"{error} (`smsp audit signing-key init` makes one)") from None
 
 
 def _schemas(directory: Path | None) -> None:

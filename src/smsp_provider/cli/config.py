@@ -11,6 +11,7 @@ from smsp_provider.cli.config_origin import config_option, effective_values, pri
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.policies import policies_in_force
+from smsp_provider.wiring_roots import witness_warnings
 
 __all__ = ["config"]
 
@@ -41,6 +42,6 @@ def check(config_file: Path) -> None:
     )
     print_warnings(settings)
     check_files(settings)
-    for warning in (*attention(settings, datetime.now(UTC)), *registry_warnings(settings)):
+    for warning in (*attention(settings, datetime.now(UTC)), *registry_warnings(settings), *witness_warnings(settings)):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"\n{config_file}: usable, environment {settings.environment.value}")

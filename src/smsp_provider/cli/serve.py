@@ -42,7 +42,7 @@ from smsp_provider.web.server import Listener, Supervision, run
 from smsp_provider.wiring import build_throttle, build_throttle_of_comparisons
 from smsp_provider.wiring_alerts import build_log
 from smsp_provider.wiring_audit import build_audit, keep_to_trail, start_record
-from smsp_provider.wiring_roots import check_witnesses, have_signing_key
+from smsp_provider.wiring_roots import check_witnesses, have_signing_key, witness_warnings
 
 __all__ = ["check_roots", "run_provider", "serve"]
 
@@ -204,6 +204,8 @@ def check_roots(settings: Settings, database: AuditDatabase) -> None:
     """
     try:
         have_signing_key(settings)
+        for warning in witness_warnings(settings):
+            click.echo(f"warning: {warning}", err=True)
         for silent in check_witnesses(settings, database, SystemClock()):
             click.echo(f"warning: audit: {silent}", err=True)
     except SigningKeyUnusable as error:

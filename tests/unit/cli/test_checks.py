@@ -13,6 +13,8 @@ from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.storage.audit_keys import begin_key_ring
+from smsp_provider.storage.audit_signing_key import make_signing_key
+from smsp_provider.wiring_roots import witness_warnings
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +166,10 @@ def test_keys_of_the_audit_trail_that_cannot_be_used_stop_the_start(
     monkeypatch.delenv("AUDIT_KEYS", raising=False)
     keys = tmp_path / "keys" / "audit.keys"
     begin_key_ring(keys, datetime(2026, 11, 21, tzinfo=UTC))
+    make_signing_key(keys.with_name("signing.key"))
     given = settings(zoo, tmp_path)
-    live = given.model_copy(
-        update={"environment": Environment.LIVE, "audit": given.audit.model_copy(update={"keys": keys})}
-    )
+    named = given.audit.model_copy(update={"keys": keys, "signing_key": keys.with_name("signing.key")})
+    live = given.model_copy(update={"environment": Environment.LIVE, "audit": named})
     check_files(live)
     if harm == "missing":
         keys.unlink()
@@ -183,3 +185,33 @@ def test_keys_of_the_audit_trail_that_cannot_be_used_stop_the_start(
     assert "audit.keys" in refused(live)
     keys.unlink(missing_ok=True)
     check_files(given)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("harm", ["missing", "open to others", "no key", "not a file"])
+def test_a_signing_key_that_cannot_be_used_stops_the_start(zoo: Zoo, tmp_path: Path, harm: str) -> None:
+    keys = tmp_path / "keys" / "audit.keys"
+    begin_key_ring(keys, datetime(2026, 11, 21, tzinfo=UTC))
+    key = keys.with_name("signing.key")
+    make_signing_key(key)
+    given = settings(zoo, tmp_path)
+    named = given.audit.model_copy(update={"keys": keys, "signing_key": key})
+    live = given.model_copy(update={"environment": Environment.LIVE, "audit": named})
+    check_files(live)
+    if harm == "open to others":
+        key.chmod(0o644)
+    elif harm == "no key":
+        key.write_text("nothing of use\n")
+    else:
+        key.unlink()
+        if harm == "not a file":
+            os.mkfifo(key)
+    assert "audit.signing_key" in refused(live)
+
+
+def test_a_witness_beside_the_trail_is_warned_of(zoo: Zoo, tmp_path: Path) -> None:
+    given = settings(zoo, tmp_path)
+    assert witness_warnings(given) == ()
+    given.audit.database.parent.mkdir(parents=True, exist_ok=True)
+    beside = given.audit.model_copy(update={"witness_file": given.audit.database.with_name("roots.jsonl")})
+    assert "same volume" in witness_warnings(given.model_copy(update={"audit": beside}))[0]
