@@ -161,9 +161,10 @@ def _audit_keys(settings: Settings) -> None:
         if audit.keys_variable is not None:
             key_ring_from_environment(audit.keys_variable)
             return
-        refuse_irregular(audit.keys_file())
-        if settings.environment is Environment.LIVE or audit.keys_file().exists():
-            read_key_ring(audit.keys_file())
+        file = audit.keys_file()
+        refuse_irregular(file)
+        if settings.environment is Environment.LIVE or (audit.keys is not None and file.exists()):
+            read_key_ring(file)
     except AuditKeysUnusable as error:
         raise ValueError(f"{error} (`smsp audit keys init` makes a first key)") from None
 
