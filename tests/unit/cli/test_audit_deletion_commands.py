@@ -14,12 +14,14 @@ from audit_samples import ending_of, intent_of
 from command_line import Done, run_main
 from deletion_world import MovingClock
 from operator_samples import Listener
+from postgres_audit import new_audit_url
 from signed_in import ACCOUNTS, Desk, write_configuration
 from smsp_provider.audit.deletion import tombstone_of
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer
-from smsp_provider.audit.events import OperatorActKind
+from smsp_provider.audit.events import OperatorAct, OperatorActKind
 from smsp_provider.audit.verification import Means, verify
 from smsp_provider.cli import os_user
+from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.operators import Account, OrganisationScope, Role
 from smsp_provider.engine.system import SystemClock
@@ -48,8 +50,12 @@ LONG_AGO = datetime.now(UTC).replace(hour=10, minute=0) - timedelta(days=3_000)
 class Officers(Desk):
     """Privacy officers, each logged in to the machine as themselves."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, store: str = "") -> None:
         super().__init__(directory)
+        if store:
+            text = self.config.read_text()
+            self.config.write_text(text.replace("[operators]", f'store = "{store}"\n[operators]'))
+            self.settings = load_settings(self.config)
         self.login = directory / "loginuid"
         self.sit_as(1000)
         # (The kernel's own file tells of the one who runs the tests.)
@@ -97,13 +103,25 @@ class Officers(Desk):
         trail.database.close()
         return list(found)
 
+    def acts(self) -> list[OperatorAct]:
+        trail = build_audit(self.settings, SystemClock())
+        found = [entry.record for entry in trail.read() if isinstance(entry.record, OperatorAct)]
+        trail.database.close()
+        return found
+
     def refusals(self) -> list[tuple[str | None, str]]:
         return [(act.operator, act.detail) for act in self.acts() if act.kind is OperatorActKind.COMMAND_REFUSED]
 
 
 @pytest.fixture
-def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Officers:
-    return Officers(tmp_path, monkeypatch)
+def store(request: pytest.FixtureRequest) -> str:
+    """Where the trail is kept, if not in a file."""
+    return new_audit_url() if getattr(request, "param", "file") == "postgresql" else ""
+
+
+@pytest.fixture
+def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Officers:
+    return Officers(tmp_path, monkeypatch, store)
 
 
 @pytest.fixture
@@ -122,6 +140,7 @@ def _proposed(done: Done) -> tuple[str, str]:
     return found[1], found[2]
 
 
+@pytest.mark.parametrize("store", ["file", "postgresql"], indirect=True)
 def test_two_officers_erase_an_exchange(office: Officers, run: Run) -> None:
     office.sit_as(1001, ANN)
     name, digest = _proposed(run("deletion", "propose", "--exchange", "E1", *WHY))
