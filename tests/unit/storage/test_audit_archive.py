@@ -4,13 +4,17 @@ import gzip
 import io
 import json
 import stat
+import subprocess
 import tarfile
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deletion_world import ANN, BASIS, BOB, ONE, REASON, TWO, DeletionWorld, MovingClock, untold
 from operator_samples import Listener
@@ -107,6 +111,38 @@ class TestWhatIsInIt:
         assert [record["n"] for record in records] == list(range(1, 12))
         assert ONE.digits not in gzip.decompress(archive.read_bytes()).decode("latin-1")
 
+    def test_the_signature_can_be_checked_with_openssl(self, world: ArchivedWorld, tmp_path: Path) -> None:
+        with tarfile.open(world.archive("a.tar.gz")) as tar:
+            tar.extractall(tmp_path / "files", filter="data")
+        command = "openssl pkeyutl -verify -pubin -inkey public-key.pem -rawin -in manifest.json -sigfile manifest.sig"
+        done = subprocess.run(command.split(), cwd=tmp_path / "files", capture_output=True, text=True, check=False)
+        assert (done.returncode, "Signature Verified Successfully" in done.stdout) == (0, True)
+        manifest = json.loads((tmp_path / "files" / "manifest.json").read_text())
+        for facts in manifest["files"]:
+            assert sha256((tmp_path / "files" / facts["name"]).read_bytes()).hexdigest() == facts["sha256"]
+        assert command in (tmp_path / "files" / "README.txt").read_text()
+
+    def test_whoever_has_nothing_but_its_readme_can_read_it(self, world: ArchivedWorld) -> None:
+        members = _members(world.archive("a.tar.gz", FIRST, FIRST))
+        ring = world.keys.load(world.clock.now(), is_new=False).keys
+        manifest = json.loads(members["manifest.json"])
+        (lane,) = [json.loads(line) for line in members["lanes.jsonl"].splitlines()]
+        wrapped, token = b64decode(lane["wrapped_key"]), lane["token"]
+        key = AESGCM(AESGCM(ring[lane["key_id"]]).decrypt(wrapped[:12], wrapped[12:], token.encode()))
+        link = sha256(f"smsp-lane|{manifest['trail']}|{token}|{lane['day']}".encode()).digest()
+        contents = []
+        for record in map(json.loads, members["records/2026-03-01.jsonl"].splitlines()):
+            sealed, commitment = b64decode(record["sealed"]), bytes.fromhex(record["commitment"])
+            opened = key.decrypt(sealed[:12], sealed[12:], f"{token}|{record['n']}".encode())
+            assert sha256(opened).digest() == commitment
+            said = f"{record['n']}|{record['at']}|{record['kind']}|{record['exchange'] or ''}"
+            link = sha256(link + commitment + said.encode()).digest()
+            assert link.hex() == record["link"]
+            contents.append(json.loads(opened[16:]))
+        assert contents[1]["request"]["nhs_number"] == ONE.digits
+        roots = [json.loads(json.loads(line)["statement"]) for line in members["roots.jsonl"].splitlines()]
+        assert [token, len(contents), link.hex()] in roots[-1]["lanes"]
+
     def test_nothing_is_replaced_and_nothing_half_done_stays(self, world: ArchivedWorld) -> None:
         archive = world.archive("a.tar.gz")
         kept = archive.read_bytes()
@@ -143,6 +179,19 @@ class TestRestored:
         report = world.verified_part(world.restored(archive, tmp_path), witness=list(world.database.roots()))
         assert (report.findings, report.records, report.unbound) == ((), 11, 0)
         assert report.witnessed == report.roots > 0
+
+    def test_a_lane_whose_writer_is_idle_since(self, world: ArchivedWorld, tmp_path: Path) -> None:
+        world.clock.at = datetime(2026, 3, 8, 9, 0, tzinfo=UTC)
+        idle = DeletionWorld(tmp_path, world.clock)
+        idle.exchange("idle")
+        world.clock.pass_by(days=1)
+        world.folder.run()
+        archive = world.archive("a.tar.gz", date(2026, 3, 8), date(2026, 3, 8))
+        (lane,) = ArchiveFile(archive).lanes()
+        assert lane.ended_at is None
+        report = world.verified_part(world.restored(archive, tmp_path))
+        assert (report.findings, report.records, report.unbound) == ((), 3, 0)
+        idle.close()
 
     def test_the_witness_is_asked(self, world: ArchivedWorld, tmp_path: Path) -> None:
         path = world.restored(world.archive("a.tar.gz", SECOND, SECOND), tmp_path)
