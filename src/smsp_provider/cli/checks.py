@@ -174,7 +174,8 @@ def _audit_signing_key(settings: Settings) -> None:
     keys = build_signing_keys(settings)
     try:
         refuse_irregular(keys.file)
-        if settings.environment is Environment.LIVE or keys.file.exists():
+        named = settings.audit.signing_key is not None
+        if settings.environment is Environment.LIVE or (named and keys.file.exists()):
             keys.current()
     except SigningKeyUnusable as error:
         raise ValueError(f"{error} (`smsp audit signing-key init` makes one)") from None
