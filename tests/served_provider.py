@@ -166,6 +166,7 @@ def served(
     request_seconds: int = 20,
     drain_seconds: float = 0,
     alerts: str = "",
+    audit: str = "",
     spine: CountingSpine | None = None,
 ) -> Iterator[tuple[ServedProvider, CountingSpine]]:
     """A provider with these sections of its settings (the inside of TOML's inline tables), and a Spine.
@@ -189,7 +190,7 @@ def served(
             f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 15, "
             f"drain_seconds = {drain_seconds} }}\n"
             f'spine = {{ endpoint = "{spine.url}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
-            f'audit = {{ database = "{folder / "audit" / "audit.db"}", synchronous = "NORMAL" }}\n'
+            f'audit = {{ database = "{folder / "audit" / "audit.db"}", {audit}synchronous = "NORMAL" }}\n'
             f'clients = {{ policy = "any" }}\nlimits = {{ request_seconds = {request_seconds} }}\n'
             f"throttle = {{ {throttle} }}\nbreaker = {{ {breaker} }}\nalerts = {{ {alerts} }}\n",
             encoding="utf-8",

@@ -21,8 +21,9 @@ from bench.material import percentile
 from bench.processes import Server, free_port, loaded
 from postgres_audit import PROVIDER, prepared_on, superuser_of, trail_in
 from postgres_instance import PostgresInstance
-from smsp_provider.audit.chain import first_link, next_link
+from smsp_provider.simulator.pki import make_pki
 from smsp_provider.storage.audit_database import AuditDatabase
+from soak.postgres_outages import whole_chain
 
 __all__ = ["audited", "replicated"]
 
@@ -30,50 +31,68 @@ _SINKS = ("none", "sqlite", "postgresql")
 _CONNECTIONS = 50
 _WORKERS = 2
 _THREADS = 64
-_ROUNDS = 5
 _WRITERS = 3
 _PER_S = 1_000
 _COMMIT_DELAY = "5ms"
 _COMMITS = 101
 
 
-def audited(state: Path, requests: int) -> dict[str, Any]:
-    """Requests a second of the whole provider by audit sink, and their share of those with no sink; the writers.
+def audited(state: Path, requests: int, rounds: int = 5) -> dict[str, Any]:
+    """Requests a second by audit sink, and their share of those with no sink; and the writers with a replica.
 
-    ``requests`` are sent in each of some rounds, in which every sink has its turn. Figures are medians.
+    ``whole`` asks an embedded Spine over mutual TLS, as the provider does; ``instant`` has the answer of Spine at hand,
+    so that nothing but the provider's own work stands beside the trail. ``requests`` are sent in each of the rounds, in
+    which every sink has its turn. Figures are medians.
     """
-    with PostgresInstance() as server:
-        url = prepared_on(server)
-        servers = {sink: _server(state, sink, url) for sink in _SINKS}
-        rounds: list[dict[str, dict[str, float]]] = []
-        for number in range(_ROUNDS):
-            # (One at a time: two idle workers of another sink would still take a share of the machine.)
-            order = _SINKS[number % len(_SINKS) :] + _SINKS[: number % len(_SINKS)]
-            found = {}
-            for sink in order:
-                with servers[sink] as running:
-                    found[sink] = _round(running, requests)
-            rounds.append(found)
+    make_pki(state / "keys")
+    port = free_port()
+    spine = Server("spine", {"state": state, "port": port, "delay": 0.0}, 0)
+    with PostgresInstance() as postgres:
+        with spine:
+            whole = _by_sink(state / "whole", postgres, f"https://127.0.0.1:{port}/sync-service", requests, rounds)
+        instant = _by_sink(state / "instant", postgres, "", requests, rounds)
     return {
         "connections": _CONNECTIONS,
         "workers": _WORKERS,
-        **{
-            sink: {key: round(median(one[sink][key] for one in rounds), 1) for key in rounds[0][sink]}
-            for sink in _SINKS
-        },
-        "share": {
-            sink: round(median(one[sink]["per_s"] / one["none"]["per_s"] for one in rounds), 3) for sink in _SINKS[1:]
-        },
+        "whole": whole,
+        "instant": instant,
         "replicated": replicated(state, requests),
     }
 
 
-def _server(state: Path, sink: str, url: str) -> Server:
-    folder = state / sink
-    folder.mkdir(mode=0o700)
+def _by_sink(state: Path, postgres: PostgresInstance, spine: str, requests: int, turns: int) -> dict[str, Any]:
+    state.mkdir(mode=0o700)
+    url = prepared_on(postgres)
+    servers = {sink: _server(state / sink, sink, url, spine) for sink in _SINKS}
+    rounds: list[dict[str, dict[str, float]]] = []
+    for number in range(turns):
+        # One at a time: idle workers of another sink would still take their share of the machine.
+        found = {}
+        for sink in _SINKS[number % len(_SINKS) :] + _SINKS[: number % len(_SINKS)]:
+            with servers[sink] as running:
+                found[sink] = _round(running, requests)
+        rounds.append(found)
+    by_sink: dict[str, Any] = {
+        sink: {key: round(median(one[sink][key] for one in rounds), 1) for key in rounds[0][sink]} for sink in _SINKS
+    }
+    for sink in _SINKS[1:]:
+        by_sink[sink]["share"] = round(median(one[sink]["per_s"] / one["none"]["per_s"] for one in rounds), 3)
+    return by_sink
+
+
+def _server(state: Path, sink: str, url: str, spine: str) -> Server:
+    state.mkdir(mode=0o700)
+    (state / "keys").symlink_to(state.parents[1] / "keys")
     store = url if sink == "postgresql" else ""
-    options = {"state": folder, "port": free_port(), "synchronous": "FULL", "threads": _THREADS, "store": store}
-    return Server("unaudited" if sink == "none" else "provider", options, _WORKERS)
+    options = {
+        "state": state,
+        "port": free_port(),
+        "threads": _THREADS,
+        "sink": sink,
+        "store": store,
+        "spine": spine,
+    }
+    return Server("audited", options, _WORKERS)
 
 
 def _round(server: Server, requests: int) -> dict[str, float]:
@@ -104,7 +123,7 @@ def replicated(state: Path, records: int) -> dict[str, Any]:
         figures = [json.loads(writer.communicate()[0]) for writer in writers]
         seconds = time.perf_counter() - begun
         trail = trail_in(url, place)
-        kept = _whole(trail.database)
+        kept = _kept(trail.database)
         trail.close_session()
     latencies = [latency for one in figures for latency in one["latencies_ms"]]
     return {
@@ -140,14 +159,9 @@ def _start_writer(url: str, place: Path, number: int, records: int) -> "subproce
     )
 
 
-def _whole(database: AuditDatabase) -> int:
-    """How many intents and endings there are; every lane must be without gaps, and every link right."""
-    kept = 0
-    for lane in database.lanes():
-        link = first_link(database.trail_id(), lane.token, lane.day)
-        for number, record in enumerate(database.chain(lane), 1):
-            link = next_link(link, number, record.kind, record.at, record.exchange, record.commitment)
-            if (record.n, record.link) != (number, link):
-                raise RuntimeError("the chain is broken")
-            kept += record.kind in ("intent", "ending") and not str(record.exchange).endswith(FIRST)
-    return kept
+def _kept(database: AuditDatabase) -> int:
+    """How many intents and endings there are, of whole lanes."""
+    return sum(
+        record.kind in ("intent", "ending") and not str(record.exchange).endswith(FIRST)
+        for record in whole_chain(database)
+    )

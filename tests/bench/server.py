@@ -1,9 +1,9 @@
 """The servers of the benchmark, each in a process of its own: ``python -m bench.server ROLE '{"port": ..., ...}'``.
 
 ``floor``, ``recording`` and ``provider`` are the same gunicorn around three applications (the floor's work in a bare
-WSGI handler, alone and between two durable records; the provider behind Spyne with an instant Spine); ``unaudited`` is
-that provider without a trail, ``whole`` the provider as ``smsp serve`` runs it, and ``spine`` the embedded Spine behind
-mutual TLS.
+WSGI handler, alone and between two durable records; the provider behind Spyne with an instant Spine); ``audited`` is
+that provider with a trail or without, ``whole`` the provider as ``smsp serve`` runs it, and ``spine`` the embedded
+Spine behind mutual TLS.
 """
 
 import json
@@ -20,6 +20,7 @@ from bench.in_process import Work, floor_work
 from bench.material import edge_of, instant_connector, observer, patients, prepared_answer, settings, spine_settings
 from bench.recording import RecordFile
 from smsp_provider.audit.events import Ending, Intent
+from smsp_provider.config.settings import SpineSettings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel
 from smsp_provider.simulator.pki import make_pki
@@ -80,8 +81,7 @@ def _bare(work: Work) -> WSGIApplication:
 def _provider_app(options: Options) -> WSGIApplication:
     state = Path(options["state"])
     answer = prepared_answer(patients(_own_store(state)))
-    chosen = settings(state, options["synchronous"], threads=options["threads"], store=options.get("store", ""))
-    provider = build_provider(chosen, connector=instant_connector(answer))
+    provider = build_provider(settings(state, options["synchronous"]), connector=instant_connector(answer))
     return spyne_app.make_app(edge_of(provider))
 
 
@@ -95,14 +95,26 @@ class _NoTrail(ChainedAuditTrail):
         """Nothing."""
 
 
-def _unaudited_app(options: Options) -> WSGIApplication:
-    """The provider of ``provider``, with nothing put on record."""
+def _audited_app(options: Options) -> WSGIApplication:
+    """The provider with the trail of ``sink``, or none, in front of the Spine at ``spine`` or an instant one."""
     state = Path(options["state"])
-    chosen = settings(state, options["synchronous"], threads=options["threads"])
-    nothing = ProcessFacts("", "", "")
-    sink = _NoTrail(build_audit_database(chosen), build_audit_keys(chosen), SystemClock(), nothing)
-    connector = instant_connector(prepared_answer(patients(_own_store(state))))
+    spine = connector = None
+    if options["spine"]:
+        spine = _spine_of(state, options["spine"])
+    else:
+        connector = instant_connector(prepared_answer(patients(_own_store(state))))
+    chosen = settings(state, "FULL", threads=options["threads"], spine=spine, store=options["store"])
+    sink = None
+    if options["sink"] == "none":
+        nothing = ProcessFacts("", "", "")
+        sink = _NoTrail(build_audit_database(chosen), build_audit_keys(chosen), SystemClock(), nothing)
     return spyne_app.make_app(edge_of(build_provider(chosen, connector=connector, audit=sink)))
+
+
+def _spine_of(state: Path, url: str) -> SpineSettings:
+    pki = make_pki(state / "keys")
+    client = pki.provider_client
+    return spine_settings(url, certificate=client.certificate, key=client.key, ca=pki.ca.certificate)
 
 
 def _registered_app(options: Options) -> WSGIApplication:
@@ -115,9 +127,7 @@ def _registered_app(options: Options) -> WSGIApplication:
 
 def _whole_app(options: Options) -> WSGIApplication:
     state = Path(options["state"])
-    pki = make_pki(state / "keys")
-    client = pki.provider_client
-    spine = spine_settings(options["spine"], certificate=client.certificate, key=client.key, ca=pki.ca.certificate)
+    spine = _spine_of(state, options["spine"])
     chosen = settings(state, options["synchronous"], threads=options["threads"], spine=spine)
     return build_application(chosen, observer())
 
@@ -144,7 +154,7 @@ _APPS = {
     "floor": _floor_app,
     "recording": _recording_app,
     "provider": _provider_app,
-    "unaudited": _unaudited_app,
+    "audited": _audited_app,
     "registered": _registered_app,
     "whole": _whole_app,
 }

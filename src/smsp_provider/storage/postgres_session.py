@@ -62,6 +62,9 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
     _warned: bool = False
     _can_append: bool = False
 
+    def __del__(self, _warn: object = None, /) -> None:
+        """No warning, unlike psycopg: who reads a trail lets go of it, and the driver closes what is left."""
+
     def wait(self, gen: PQGen[_RV], interval: float = 0.1, timeout: float | None = None) -> _RV:
         """Run one of psycopg's generators to its end, or until the bound.
 
