@@ -34,7 +34,7 @@ PATH: Final = "/smsp/pds"
 UNATTENDED: Final = "urn:nhs-uk:identity:ods:X26"
 ATTENDED: Final = "urn:nhs-uk:identity:ods:X26:ward-9"
 _NUMBER, _BORN = "9990000034", "19791103"
-_WAIT_SECONDS: Final = 20.0
+_WAIT_SECONDS: Final = 60.0
 _CODE: Final = re.compile(rb'(?:<value [^>]*code|<code [^>]*code)="((?:SMSP|DEMOG)-[0-9]{4})"')
 _FAULT: Final = re.compile(rb"ErrorCode[^>]*>([0-9]{4})<")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_process import until
 from kept_output import keep_file
 from scripted_server import Behaviour, Peer, ScriptedServer, answering, http_answer
 from served_provider import ServedProvider, served
 from smsp_provider.simulator.population.book import number
-from throttles import wait_until
 from tls_fixtures import TestPKI, make_pki
 
 pytestmark = pytest.mark.rule("IFC-ALT-01", "IG-ALERT-2.26")
@@ -95,10 +95,10 @@ def test_a_receiver_that_fails_gets_what_it_missed_when_it_works_again(pki: Test
         served(tmp_path / "state", workers=1, alerts=_alerts(receiver, pki, file)) as (provider, _),
     ):
         _ask(provider)
-        wait_until(lambda: bool(receiver.requests))
-        wait_until(lambda: "alerts-undelivered" in [line["kind"] for line in _lines(file)])
+        until(lambda: bool(receiver.requests), seconds=60)
+        until(lambda: "alerts-undelivered" in [line["kind"] for line in _lines(file)], seconds=60)
         works.set()
-        wait_until(lambda: receiver.alerts()[-1].get("reason") == "webhook: works again")
+        until(lambda: receiver.alerts()[-1].get("reason") == "webhook: works again", seconds=60)
         assert receiver.kinds()[-3:] == ["sensitive-record-accessed", "alerts-undelivered", "alerts-undelivered"]
     reasons = [line["reason"] for line in _lines(file)]
     assert reasons == ["IG-ALERT-2.26", "webhook: HTTP status 500", "webhook: works again"]
@@ -143,12 +143,12 @@ def test_an_outage_of_spine_is_one_alert_of_the_host_and_one_when_it_is_over(tmp
             provider.ask()
             return bool(told("spine-outage"))
 
-        wait_until(has_begun)
+        until(has_begun, seconds=60)
         spine.delay = 0.0
-        wait_until(is_over)
+        until(is_over, seconds=60)
         assert (len(told("spine-outage")), len(told("spine-outage-over"))) == (1, 1)
         assert "after about" in str(told("spine-outage-over")[0]["reason"])
-        wait_until(lambda: bool(told("throughput")))
+        until(lambda: provider.ask().status == 200 and bool(told("throughput")), seconds=60)
 
 
 def test_a_table_of_limits_that_is_deleted_is_an_alert_and_the_provider_serves_on(tmp_path: Path) -> None:
@@ -157,17 +157,17 @@ def test_a_table_of_limits_that_is_deleted_is_an_alert_and_the_provider_serves_o
         table = tmp_path / "state" / "audit" / "throttle.table"
         assert provider.ask().code == "SMSP-0000"
         # Who watches has looked once.
-        wait_until(table.with_name("keeper.json").exists)
+        until(table.with_name("keeper.json").exists, seconds=60)
         table.unlink()
-        wait_until(lambda: [line["kind"] for line in _lines(file)] == ["limits-unavailable"])
-        wait_until(table.exists)
+        until(lambda: [line["kind"] for line in _lines(file)] == ["limits-unavailable"], seconds=60)
+        until(table.exists, seconds=60)
         assert provider.ask().code == "SMSP-0000"
         table.unlink()
         table.mkdir()
-        wait_until(lambda: provider.ops_get("/readyz").status == 503)
-        wait_until(lambda: _ready(provider) == 503)
-        wait_until(lambda: "cannot be used" in str(_lines(file)[-1]["reason"]))
+        until(lambda: provider.ops_get("/readyz").status == 503, seconds=60)
+        until(lambda: _ready(provider) == 503, seconds=60)
+        until(lambda: "cannot be used" in str(_lines(file)[-1]["reason"]), seconds=60)
         table.rmdir()
-        wait_until(lambda: provider.ops_get("/readyz").status == 200)
-        wait_until(lambda: str(_lines(file)[-1]["reason"]).startswith("over: "))
+        until(lambda: provider.ops_get("/readyz").status == 200, seconds=60)
+        until(lambda: str(_lines(file)[-1]["reason"]).startswith("over: "), seconds=60)
         assert provider.ask().code == "SMSP-0000"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_process import until
 from served_provider import ServedProvider, served
-from throttles import wait_until
 
 
 def _ready(provider: ServedProvider) -> tuple[int, int]:
@@ -24,8 +24,8 @@ def test_a_lock_that_somebody_keeps_is_not_readiness(tmp_path: Path) -> None:
         assert _ready(provider) == (200, 200)
         with closing(sqlite3.connect(tmp_path / "state" / "audit" / "audit.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            wait_until(lambda: _ready(provider) == (503, 503))
+            until(lambda: _ready(provider) == (503, 503), seconds=60)
             assert provider.ask().code == "2100"
             other.execute("ROLLBACK")
-        wait_until(lambda: _ready(provider) == (200, 200))
+        until(lambda: _ready(provider) == (200, 200), seconds=60)
         assert provider.ask().code == "SMSP-0000"

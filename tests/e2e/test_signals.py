@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
+from edge_process import until
 from sandbox_process import members
 from served_provider import served
-from throttles import wait_until
 
 
 def test_nobody_starts_a_second_provider_by_a_signal(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_nobody_starts_a_second_provider_by_a_signal(tmp_path: Path) -> None:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(provider.process.pid):
                 os.kill(pid, signal.SIGUSR2)
         os.kill(provider.process.pid, signal.SIGUSR2)
-        wait_until(lambda: b"SIGUSR2 is not for this provider" in provider.log.read_bytes())
+        until(lambda: b"SIGUSR2 is not for this provider" in provider.log.read_bytes(), seconds=60)
         assert provider.ask().code == "SMSP-0000"
         assert provider.process.poll() is None
         assert members(provider.process.pid) == before

@@ -24,6 +24,7 @@ _DEEPEST: Final = 3
 _NUMBER: Final = re.compile(r"(?<![\d.])9\d{2}[ -]?\d{3}[ -]?\d{4}(?!\d)")
 _POSTCODE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{1,2}\d[A-Za-z\d]?\s?\d[A-Za-z]{2}(?![A-Za-z0-9])")
 _PHONE: Final = re.compile(r"(?<!\d)\d(?:[ .()-]{0,2}\d){9,14}(?!\d)")
+_ID: Final = re.compile(r"[0-9A-Fa-f](?:-?[0-9A-Fa-f]){31,}")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
 _HEX: Final = re.compile(rb"(?:[0-9a-fA-F]{2}[ :]?){6,}")
 _ESCAPED: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|n|t|\\|/)")
@@ -70,7 +71,10 @@ class Searcher:
                 yield Found(kind, encoding, text[max(0, start - 60) : end + 60])
 
     def _numbers(self, text: str) -> Iterator[tuple[int, int]]:
-        return (found.span() for found in _NUMBER.finditer(text) if is_nhs_number(re.sub(r"\D", "", found[0])))
+        for found in _NUMBER.finditer(text):
+            digits = re.sub(r"\D", "", found[0])
+            if is_nhs_number(digits) and (digits in self._values.numbers or not _is_in_id(text, found.span())):
+                yield found.span()
 
     def _postcodes(self, text: str) -> Iterator[tuple[int, int]]:
         return (found.span() for found in _POSTCODE.finditer(text) if compact(found[0]) in self._values.postcodes)
@@ -109,6 +113,10 @@ class Searcher:
         ("name", _names),
         ("address line", _lines),
     )
+
+
+def _is_in_id(text: str, span: tuple[int, int]) -> bool:
+    return any(found.start() <= span[0] and span[1] <= found.end() for found in _ID.finditer(text))
 
 
 def _decoded(content: bytes, text: str) -> Iterator[tuple[str, bytes]]:

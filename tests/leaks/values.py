@@ -2,7 +2,9 @@
 
 Some of it are words that also mean something else, so there are rules:
 
-- a number of ten digits with a right check digit that begins with 9 is an NHS number, known or not: those of tests do;
+- a number of ten digits with a right check digit that begins with 9 is an NHS number, known or not, as tests make them;
+  but within a hexadecimal id of 32 digits or more (a UUID, a digest) only one of somebody known: among thousands of
+  random ids some hold such digits by chance;
 - a forename alone is nothing, nor is a family name of less than six letters, or one that also stands somewhere in the
   source or the documents of this project; any family name counts in one line with a forename of the same person;
 - an address line counts whole, and has two words of which one is a number, or three; a telephone number has ten digits;
@@ -40,6 +42,7 @@ _PEOPLE: Final = ("population", "data")
 class Values:
     """Everything to look for, in the form in which it is compared."""
 
+    numbers: set[str] = field(default_factory=set)
     postcodes: set[str] = field(default_factory=set)
     phones: set[str] = field(default_factory=set)
     lines: dict[str, set[tuple[str, ...]]] = field(default_factory=lambda: defaultdict(set))
@@ -52,7 +55,7 @@ class Values:
     def count(self) -> int:
         """How many values there are."""
         lines = sum(map(len, self.lines.values()))
-        return len(self.postcodes) + len(self.phones) + lines + sum(map(len, self.given.values()))
+        return len(self.numbers) + len(self.postcodes) + len(self.phones) + lines + sum(map(len, self.given.values()))
 
     def add_name(self, family: str | None, given: Iterable[str]) -> None:
         if family:
@@ -91,6 +94,7 @@ def known_values() -> Values:
     if OPENTEST.exists():
         with OPENTEST.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
+                values.numbers.add(row["NHS_NUMBER"])
                 values.add_name(row["FAMILY_NAME"], (row["GIVEN_NAME"], *row["OTHER_GIVEN_NAME"].split()))
                 values.add_address((row[f"ADDRESS_LINE_{number}"] for number in range(1, 6)), row["POST_CODE"])
     ordinary = _ordinary_words()
@@ -100,6 +104,7 @@ def known_values() -> Values:
 
 def _add(values: Values, patient: SpinePatient) -> None:
     related = patient.related
+    values.numbers.add(patient.nhs_number)
     names: list[SpineName] = [*patient.names, *(one.name for one in related)]
     addresses: list[SpineAddress | None] = [*patient.addresses, *(one.address for one in related)]
     phones = [*patient.telecoms, *(one.telecom for one in related if one.telecom is not None)]

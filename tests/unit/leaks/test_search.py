@@ -67,13 +67,20 @@ def test_a_seeded_leak_is_found(searcher: Searcher, leak: str, written: str) -> 
     [
         '{"at":"2026-11-21T15:14:57.123456Z","level":"info","event":"request-answered","pid":9990000034000}',
         'smsp_request_seconds_sum{service="x"} 0.9990000034',
+        '{"exchange_id":"F56E9300-F7BD-4519-A953-3647000B3455"}',
         "urn:uuid:9D2F1C80-7B1E-4B5C-9C0A-1E6A52F4A7D1 9990000035 is no NHS number",
         "the name of a field is wrong, see the given name in the family of services",
     ],
-    ids=["a log line", "a metric", "an id, and a wrong check digit", "words"],
+    ids=["a log line", "a metric", "an id with such digits", "an id, and a wrong check digit", "words"],
 )
 def test_what_only_looks_like_it_is_not_found(searcher: Searcher, line: str) -> None:
     assert list(searcher.search(line.encode())) == []
+
+
+def test_the_number_of_somebody_known_is_found_within_an_id_too(searcher: Searcher) -> None:
+    number = _LEAKS["number"]
+    line = f"F56E9300-F7BD-4519-A{number[:3]}-{number[3:]}B3455".encode()
+    assert [found.kind for found in searcher.search(line)] == ["NHS number"]
 
 
 def test_a_name_that_is_another_word_needs_its_forename() -> None:
