@@ -36,6 +36,8 @@ _EVENTS: Final = {
     Wait.W: select.POLLOUT,
     Wait.RW: select.POLLIN | select.POLLOUT,
 }
+_GOING_DOWN: Final = "57P02"
+"""The server ends all sessions, since it crashed or was told to stop at once."""
 _APPEND_NAME: Final = b"smsp_append"
 _DAY_ZERO: Final = date(2000, 1, 1).toordinal()
 _BINARY: Final = (1,) * len(APPEND_TYPES)
@@ -212,8 +214,9 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
 
     def note(self, notice: psycopg.errors.Diagnostic) -> None:
         """Take notice of what the server says beside its answers."""
-        # The only warning of an INSERT is that the waiting for replicas was cut short.
-        if notice.severity_nonlocalized == "WARNING":
+        # Of an INSERT that ends well: that the waiting for replicas was cut short. Or that the server goes down in this
+        # moment, which changes nothing about a commit that is on the disk.
+        if notice.severity_nonlocalized == "WARNING" and notice.sqlstate != _GOING_DOWN:
             self._warned = True
 
     def abandon(self) -> None:
