@@ -17,7 +17,7 @@ from datetime import date, datetime
 from typing import Final
 
 from smsp_provider.audit.chain import Lane, SignedRoot, TrailReader, Unsealer, microseconds
-from smsp_provider.audit.roots import BoundLane
+from smsp_provider.audit.roots import BoundLane, RootInvalid, parse
 from smsp_provider.audit.trail_books import BooksBefore, TrailBooks, check_books, check_contents, check_lanes
 from smsp_provider.audit.verified_lane import Finding, LaneCheck, LaneFacts
 from smsp_provider.audit.verified_roots import RootsCheck
@@ -114,10 +114,11 @@ class _Verification:
         for statement in self._roots.statements():
             for bound in statement.lanes:
                 self._bind(bound, statement.number)
-        self._finish()
+        lanes, missing = self._finish(), -1
         self._check_unbound()
-        # What was erased meanwhile has its tombstone in what was written meanwhile.
-        lanes = self._finish()
+        while missing < (found := self._facts.count_missing()):
+            # What was erased meanwhile has its tombstone in what was written meanwhile.
+            lanes, missing = self._finish(), found
         self._check_hanging_together(lanes)
         self._check_signers()
         return self._report(lanes)
@@ -177,10 +178,26 @@ class _Verification:
         newest = max((check.last_at for check in self._checks.values()), default=0)
         if last is not None:
             newest = max(newest, microseconds(last.at))
+        self._read_newer_roots()
         for token, check in self._checks.items():
             if check.unbound_at is not None and newest - check.unbound_at > _UNBOUND_MICROSECONDS:
                 what = "no root binds it, although it is not new: no keeper ran, or roots were removed"
                 self._findings.append(Finding(what, token, check.bound + 1))
+
+    def _read_newer_roots(self) -> None:
+        """Roots that were made meanwhile bind what was written meanwhile; whether rightly is for the next time."""
+        last = self._roots.last
+        if last is None:
+            return
+        for root in self._reader.roots(after=last.number):
+            try:
+                newer = parse(root.statement).lanes
+            except RootInvalid:
+                return
+            for bound in newer:
+                check = self._checks.get(bound.token)
+                if check is not None and check.finding is None:
+                    check.note_newer(bound.n)
 
     def _check_hanging_together(self, lanes: Sequence[Lane]) -> None:
         """What is said of lanes elsewhere; about a lane that has a finding already, nothing more is said."""
@@ -221,7 +238,7 @@ class _Verification:
             lanes=len(lanes),
             records=facts.records,
             contents=facts.contents,
-            erased=sum(missing.last - missing.first + 1 for missing in facts.missing),
+            erased=facts.count_missing(),
             roots=roots.roots,
             witnessed=None if self._means.witness is None else roots.witnessed,
             unbound=sum(max(0, check.walk.n - check.bound) for check in self._checks.values()),

@@ -59,6 +59,10 @@ class LaneFacts:
         else:
             self.missing.append(RecordRange(lane, n, n))
 
+    def count_missing(self) -> int:
+        """How many contents are not there."""
+        return sum(missing.last - missing.first + 1 for missing in self.missing)
+
 
 class LaneCheck:
     """Follows a lane as far as it is asked to, and stops for good at the first record that is not as it was written.
@@ -106,6 +110,12 @@ class LaneCheck:
         self.bound = n
         self.finding = found
         return found
+
+    def note_newer(self, n: int) -> None:
+        """A root that was made since the lane was followed binds it up to this record."""
+        self.bound = max(self.bound, n)
+        record = self._reader.record(self.lane, self.bound + 1) if self.bound < self.walk.n else None
+        self.unbound_at = None if record is None else record.at
 
     def finish(self) -> Finding | None:
         """Follow the lane to its end, beyond what roots bind; called again, go on from there."""

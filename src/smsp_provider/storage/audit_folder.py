@@ -122,7 +122,8 @@ class AuditFolder:
     def _fold(self, position: _Position) -> None:
         if self._database.last_root() != position.last:
             self._go_on_from_another(position)
-        # Asked for before the lanes are followed: what has its end by now gets nothing more.
+        # Asked for before the lanes are followed: what was there and has its end by now gets nothing more.
+        known = set(position.walks)
         unended = {lane.id: lane for lane in self._database.unended()}
         self._find_new_lanes(position, unended.values())
         moved = self._follow_all(position)
@@ -131,9 +132,8 @@ class AuditFolder:
         if moved or following is not None or self._is_due(position):
             self._write(position, moved, following)
         self.unbound = 0
-        position.walks = {
-            id_: (lane, walk) for id_, (lane, walk) in position.walks.items() if id_ in unended and not walk.closed
-        }
+        for id_ in known - unended.keys():
+            position.walks.pop(id_, None)
 
     def _go_on_from_another(self, position: _Position) -> None:
         """Another process may have made roots meanwhile, which follow ours; anything else is a change of the roots."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from made_trails import RING, Listener, SteppingClock, TrailMaker, trail_file
-from smsp_provider.audit.chain import SignedRoot
+from smsp_provider.audit.chain import Lane, SignedRoot
 from smsp_provider.audit.operator_events import AlertKind
 from smsp_provider.audit.roots import RootChain, parse
 from smsp_provider.audit.trail import AuditUnavailable
@@ -143,6 +143,30 @@ def test_lanes_that_begin_and_end_between_two_looks_are_bound(world: World) -> N
     world.maker.close(second)
     folder.run()
     assert [(lane.token, lane.n) for lane in parse(world.roots()[-1].statement).lanes] == [(second.lane.token, 2)]
+
+
+def test_a_lane_that_begins_while_the_folder_looks_is_followed_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, begun = world.folder(), []
+    world.maker.begin("writer-a")
+    folder.run()
+    ask = world.database.unended
+
+    def ask_and_begin() -> Sequence[Lane]:
+        lanes = ask()
+        begun.append(world.maker.begin("writer-b"))
+        return lanes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.database, "unended", ask_and_begin)
+        folder.run()
+    (lane,) = begun
+    world.maker.exchange(lane)
+    world.maker.close(lane)
+    folder.run()
+    assert parse(world.roots()[-1].statement).records == 5
+    assert world.verified().unbound == 0
 
 
 def test_another_folder_goes_on_where_the_last_one_was(world: World) -> None:
