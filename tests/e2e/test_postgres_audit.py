@@ -19,6 +19,7 @@ from soak.postgres_outages import whole_chain
 _BACK_SECONDS = 60.0
 
 
+@pytest.mark.slow
 @pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-004", "SMSP-AUDIT-008")
 def test_a_provider_answers_with_its_trail_in_postgresql_and_never_without_it(tmp_path: Path) -> None:
     with PostgresInstance() as postgres:

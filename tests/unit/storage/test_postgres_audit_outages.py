@@ -7,6 +7,7 @@ import pytest
 from soak.postgres_outages import outages
 
 
+@pytest.mark.slow
 @pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
 def test_what_was_confirmed_is_there_once_whatever_happened_to_the_database(tmp_path: Path) -> None:
     figures = outages(tmp_path / "audit", cuts=8, crashes=1, freezes=1)
