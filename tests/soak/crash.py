@@ -4,7 +4,7 @@ Two workers answer callers over HTTP from an embedded Spine. At random moments o
 and again. Afterwards three things have to hold. Whoever got an answer finds it on record: the record carries the
 answer's own MessageID. Every query that came to Spine has an intent on record: each request asks for an NHS number of
 its own, so the number leads from one to the other. And every lane is whole, link by link and content by content, up to
-its own closing or to the record of whoever found it dead.
+its own closing or to the record of whoever found it dead; both by a plain walk here and by the provider's verification.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from smsp_provider.audit.chain import commitment_of, first_link, next_link
 from smsp_provider.audit.decoding import decode
 from smsp_provider.audit.events import Closure, Ending, Intent, Record
 from smsp_provider.audit.lane_events import Closing, LaneEnded, LanePlace
+from smsp_provider.audit.verification import Means, verify
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.simulator.http import HTTPRequest
@@ -128,6 +129,10 @@ def crash(kills: int, seed: int, folder: Path) -> CrashReport:
     path = folder / "audit" / "audit.db"
     close_what_is_left(path)
     records = walk(path, report)
+    keys = keys_of(path).load(SystemClock().now(), is_new=False)
+    with closing(SqliteAuditDatabase(path)) as database:
+        findings = verify(database, Means(KeyRingUnsealer(keys))).findings
+    report.problems += [f"the provider's verification: {finding}" for finding in findings]
     _compare(answered, spine.asked, records, report)
     return report
 
