@@ -86,7 +86,7 @@ class Flood:
         yield f"lost {self.lost}"
         yield f"asked of Spine {self.intents}"
         yield f"the store grew by {self.grown / 1e6:.2f} MB ({self.grown / self.sent:.1f} bytes a request)"
-        yield f"write-ahead log meanwhile, of at most 33 MB: {self.log / 1e6:.1f} MB"
+        yield f"write-ahead log meanwhile, bounded at about 34 MB: {self.log / 1e6:.1f} MB"
         yield "counted by code and rule: " + ", ".join(f"{code} {n}" for code, n in self.codes.most_common())
 
 
