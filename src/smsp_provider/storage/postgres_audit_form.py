@@ -62,7 +62,7 @@ def _prepare(connection: Connection, role: str, tell: Callable[[str], None]) -> 
         tell(f"the audit trail is there: schema {SCHEMA}, form {HEAD}")
     tell(f"it belongs to {owner}")
     _grant(connection, role)
-    tell(f"{role} may add records, read them, and nothing else but delete contents that are noted as erased")
+    tell(f"{role} may add records and read them, delete contents that are noted as erased, and keep the search index")
     return changed
 
 

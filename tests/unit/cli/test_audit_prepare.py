@@ -45,7 +45,10 @@ def test_it_makes_a_trail_once_and_says_what_it_did(prepare: Prepare, monkeypatc
     assert first.out.splitlines() == [
         f"made the audit trail: schema smsp_audit, form {HEAD}",
         f"it belongs to {OWNER}",
-        f"{PROVIDER} may add records, read them, and nothing else but delete contents that are noted as erased",
+        (
+            f"{PROVIDER} may add records and read them, delete contents that are noted as erased, "
+            "and keep the search index"
+        ),
     ]
     with closing(PostgresAuditDatabase(str(url.set(username=PROVIDER)))) as database:
         mark = database.open()
@@ -63,7 +66,9 @@ def test_a_password_in_the_command_line_is_refused_and_not_repeated(prepare: Pre
     assert "sesame" not in done.out + done.err
 
 
-@pytest.mark.parametrize("url", ["sesame", "mysql://sesame@host.example/x", "postgresql+asyncpg://sesame@host.example/x"])
+@pytest.mark.parametrize(
+    "url", ["sesame", "mysql://sesame@host.example/x", "postgresql+asyncpg://sesame@host.example/x"]
+)
 def test_what_is_no_url_of_postgresql_is_refused_and_not_repeated(prepare: Prepare, url: str) -> None:
     done = prepare("--role", PROVIDER, "--owner-url", url)
     assert done.code == ExitCode.USAGE
