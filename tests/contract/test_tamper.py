@@ -5,6 +5,9 @@ from random import Random
 
 import pytest
 
+from smsp_provider.audit.verification import Means, verify
+from smsp_provider.storage.sqlite_audit_schema import first_id, suffix_of
+from smsp_provider.storage.witness_file import read_witness_file
 from tamper.manipulations import MANIPULATIONS
 from tamper.postgres import PostgresScene
 from tamper.run import SWAPS, manipulate
@@ -20,6 +23,7 @@ ON_POSTGRES = (
     "remove the tables of a day",
     "edit lane.pid",
     "erase without a tombstone",
+    "put back what was erased",
     "remove roots",
     "put a row among those of another day",
     *SWAPS,
@@ -105,6 +109,36 @@ def test_a_verification_without_one_of_its_checks_lets_something_through(
         monkeypatch.setattr(target, instead)
     (outcome,) = manipulate(sqlite, [name], Random(SEED))
     assert not outcome.found
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+def test_what_sqlite_takes_for_a_number_is_found(sqlite: Scene) -> None:
+    with sqlite.copy() as copy:
+        lane = copy.lanes[0]
+        # (As whole microseconds it is the same, and so is the link.)
+        copy.hand.run(f"UPDATE chain_{suffix_of(lane.day)} SET at = at + 0.25 WHERE id = ?", (first_id(lane.id, 2),))  # noqa: S608 - a day's table
+        copy.hand.hide()
+        assert [(finding.lane, finding.n) for finding in copy.verified().findings] == [(lane.token, 2)]
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+def test_another_form_of_the_trail_is_found(sqlite: Scene) -> None:
+    with sqlite.copy() as copy:
+        copy.hand.run("UPDATE trail SET form = form + 1")
+        copy.hand.hide()
+        assert ["form" in finding.what for finding in copy.verified().findings] == [True]
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("kept", [0, 5])
+def test_a_witness_that_is_behind_is_told(sqlite: Scene, tmp_path: Path, kept: int) -> None:
+    behind = tmp_path / "roots.jsonl"
+    behind.write_bytes(b"".join(sqlite.witness.read_bytes().splitlines(keepends=True)[:kept]))
+    with sqlite.copy() as copy:
+        copy.hand.hide()
+        report = verify(copy.reader, Means(books=copy.books, witness=read_witness_file(behind)))
+        assert report.whole
+        assert any(f"not got the last {sqlite.roots - kept}:" in text for text in report.not_checked)
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")

@@ -291,6 +291,34 @@ def _edit_erased(column: str) -> Named:
     return edit
 
 
+def _forget_erasure(random: Random, copy: Copy) -> Sought:
+    """The table of erasures loses a row: whoever has the content could put it back."""
+    lanes = {lane.id: lane for lane in copy.lanes}
+    lane, n = random.choice(copy.hand.ask("SELECT lane, n FROM erased"))
+    copy.hand.run("DELETE FROM erased WHERE lane = ? AND n = ?", (lane, n))
+    return Sought(lanes[lane].token, n)
+
+
+def _restore_erased(random: Random, copy: Copy) -> Sought:
+    """What was lawfully erased is there again, out of a backup."""
+    lanes = {lane.id: lane for lane in copy.lanes}
+    id_, n = random.choice(copy.hand.ask("SELECT lane, n FROM erased"))
+    lane = lanes[id_]
+    with copy.scene.copy("backup") as backup:
+        copy.hand.put("content", lane, n, backup.hand.get("content", lane, n))
+    copy.hand.run("DELETE FROM erased WHERE lane = ? AND n = ?", (id_, n))
+    return Sought(lane.token, n)
+
+
+def _empty_exchange(random: Random, copy: Copy) -> Sought:
+    """No exchange becomes one without a name: its link is the same."""
+    while True:
+        lane, n = _record(random, copy)
+        if copy.hand.get("chain", lane, n)["exchange"] is None:
+            copy.hand.set("chain", lane, n, {"exchange": ""})
+            return Sought(lane.token, n)
+
+
 def _edit_root(column: str) -> Named:
     def edit(random: Random, copy: Copy) -> Sought:
         number = random.randint(1, copy.scene.roots)
@@ -378,6 +406,9 @@ MANIPULATIONS: dict[str, Named] = {
     "add an end of a lane": _add_end,
     "erase without a tombstone": _erase,
     **{f"edit erased.{column}": _edit_erased(column) for column in ("lane", "n", "tombstone_lane", "tombstone_n")},
+    "forget an erasure": _forget_erasure,
+    "put back what was erased": _restore_erased,
+    "empty an exchange": _empty_exchange,
     **{f"edit root.{column}": _edit_root(column) for column in ("number", "statement", "signature")},
     "remove roots": _remove_roots,
     "replay an old root": _replay_root,

@@ -49,6 +49,9 @@ class LaneWalk:
             raise ChainBroken(wanted, "the first record of a lane is its opening, and no other")
         if record.lane != self._lane.id:
             raise ChainBroken(wanted, "it is kept as one of another lane")
+        if type(record.at) is not int or record.exchange == "":
+            # (Not what was written, although the link is the same for both.)
+            raise ChainBroken(wanted, "its moment or its exchange is not of the kind that is written")
         try:
             found = next_link(self.link, record.n, record.kind, record.at, record.exchange, record.commitment)
         except (TypeError, AttributeError):

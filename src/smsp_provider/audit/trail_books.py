@@ -12,7 +12,16 @@ from smsp_provider.audit.deletion_events import RecordRange
 from smsp_provider.audit.lane_events import LanePlace
 from smsp_provider.audit.verified_lane import Finding, LaneFacts, uncovered
 
-__all__ = ["BookedErasure", "BookedLane", "BooksBefore", "TrailBooks", "check_books", "check_contents", "check_lanes"]
+__all__ = [
+    "BookedErasure",
+    "BookedLane",
+    "BooksBefore",
+    "TrailBooks",
+    "check_books",
+    "check_contents",
+    "check_erased",
+    "check_lanes",
+]
 
 
 class BookedLane(NamedTuple):
@@ -226,3 +235,45 @@ def _check_erasure(
     n = next(uncovered(RecordRange(lane.token, stretch.first, stretch.last), named), None)
     if n is not None:
         yield Finding("it counts as erased, and its tombstone does not name it", lane.token, n)
+
+
+def check_erased(
+    reader: TrailReader, books: TrailBooks, before: BooksBefore, lanes: Mapping[str, Lane], facts: LaneFacts, until: int
+) -> Iterator[Finding]:
+    """That what tombstones up to the moment ``until`` name is gone, and stands in the table of erasures.
+
+    Nobody may put back what was lawfully erased. Newer tombstones are left out: somebody may be at it.
+    """
+    missing: dict[str, list[tuple[int, int]]] = {}
+    for lane, first, last in sorted(facts.missing):
+        missing.setdefault(lane, []).append((first, last))
+    tokens = {lane.id: lane.token for lane in lanes.values()}
+    booked, is_fresh = _booked(before, tokens), False
+    for (token, n), ranges in facts.erasures.items():
+        tombstone = reader.record(lanes[token], n)
+        if tombstone is None or tombstone.at > until:
+            continue
+        for one in ranges:
+            of_lane = lanes.get(one.lane)
+            if of_lane is None:
+                continue
+            there = next((m for m in uncovered(one, missing) if reader.content(of_lane, m) is not None), None)
+            if there is not None:
+                yield Finding(f"its content is there, which record {n} of lane {token} erased", one.lane, there)
+                continue
+            if not is_fresh and any(True for _ in uncovered(one, booked)):
+                # It may have been erased since.
+                booked, is_fresh = _booked(BooksBefore(books), tokens), True
+            untold = next(uncovered(one, booked), None)
+            if untold is not None:
+                what = f"the table of erasures does not have it, which record {n} of lane {token} erased"
+                yield Finding(what, one.lane, untold)
+
+
+def _booked(books: BooksBefore, tokens: Mapping[int, str]) -> dict[str, list[tuple[int, int]]]:
+    """What the table of erasures has, by the lanes' tokens."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for one in books.erasures:
+        if one.lane in tokens:
+            found.setdefault(tokens[one.lane], []).append((one.first, one.last))
+    return found

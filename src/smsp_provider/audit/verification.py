@@ -18,7 +18,14 @@ from typing import Final
 
 from smsp_provider.audit.chain import Lane, SignedRoot, TrailReader, Unsealer, microseconds
 from smsp_provider.audit.roots import BoundLane, RootInvalid, parse
-from smsp_provider.audit.trail_books import BooksBefore, TrailBooks, check_books, check_contents, check_lanes
+from smsp_provider.audit.trail_books import (
+    BooksBefore,
+    TrailBooks,
+    check_books,
+    check_contents,
+    check_erased,
+    check_lanes,
+)
 from smsp_provider.audit.verified_lane import Finding, LaneCheck, LaneFacts
 from smsp_provider.audit.verified_roots import RootsCheck
 
@@ -27,8 +34,9 @@ __all__ = ["Means", "VerificationReport", "verify"]
 _READ_TOGETHER: Final = 64
 """How many lanes are read at the same time: a database holds something open for each."""
 _PROGRESS: Final = 20_000
-_UNBOUND_MICROSECONDS: Final = 15 * 60 * 1_000_000
-"""Where a keeper runs, a record is in a root long before it is so much older than the newest one."""
+_SETTLED_MICROSECONDS: Final = 15 * 60 * 1_000_000
+"""Where a keeper runs, a record is in a root, and what it erased gone, long before it is so much older than the newest.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,8 @@ class _Verification:
         self._findings: Final[list[Finding]] = []
         self._gone: Final[set[str]] = set()
         self._told = 0
+        self._settled = 0
+        """The moment up to which everything is done that follows from a record, in microseconds since 1970."""
 
     def run(self) -> VerificationReport:
         for statement in self._roots.statements():
@@ -178,9 +188,10 @@ class _Verification:
         newest = max((check.last_at for check in self._checks.values()), default=0)
         if last is not None:
             newest = max(newest, microseconds(last.at))
+        self._settled = newest - _SETTLED_MICROSECONDS
         self._read_newer_roots()
         for token, check in self._checks.items():
-            if check.unbound_at is not None and newest - check.unbound_at > _UNBOUND_MICROSECONDS:
+            if check.unbound_at is not None and check.unbound_at < self._settled:
                 what = "no root binds it, although it is not new: no keeper ran, or roots were removed"
                 self._findings.append(Finding(what, token, check.bound + 1))
 
@@ -211,6 +222,8 @@ class _Verification:
         if opened and self._since is None and books is not None and self._before is not None:
             closed_at = {token: check.last_at for token, check in self._checks.items() if check.walk.closed}
             found += check_books(books, self._before, lanes, facts, closed_at, part=self._means.part)
+            if not self._means.part:
+                found += check_erased(self._reader, books, self._before, self._all, facts, self._settled)
         elif books is not None:
             found += map(Finding, books.strays())
         if opened and self._since is None:
@@ -259,6 +272,9 @@ class _Verification:
             yield "the tables beside the records"
         if self._means.witness is None:
             yield "the witness: without it, somebody who holds database and signing key can have rewritten both"
+        elif not self._means.part and not self._roots.findings and self._roots.witnessed < self._roots.roots:
+            count = self._roots.roots - self._roots.witnessed
+            yield f"the newest roots with the witness, which has not got the last {count}: it cannot tell of them"
         if self._means.public_key is not None and self._is_only_named(self._means.public_key):
             yield "whose key signed the roots: the given one follows, and has signed none yet"
         if self._means.public_key is None:

@@ -12,12 +12,13 @@ from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.trail_books import BookedErasure, BookedLane
 from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.sqlite_audit_reading import unavailable
-from smsp_provider.storage.sqlite_audit_schema import TRAIL, day_statements
+from smsp_provider.storage.sqlite_audit_schema import FORM, TRAIL, day_statements
 from smsp_provider.storage.sqlite_file import connect_reader
 
 __all__ = ["SqliteTrailBooks"]
 
 _DAY_TABLE: Final = re.compile(r"(chain|content)_([0-9]{8})")
+_OTHER_FORM: Final = "SELECT 1 FROM trail WHERE form IS NOT ?"
 _MADE: Final = re.compile(r"\s*CREATE (TABLE|INDEX|VIEW|TRIGGER) ([a-z0-9_]+)")
 
 
@@ -63,6 +64,7 @@ class SqliteTrailBooks:
             elif kept[name] != statement:
                 yield f"{name} is not as the provider made it"
         yield from (f"{name} is nothing of the provider's" for name in kept if name not in wanted)
+        yield from ("the trail has another form than its file" for _ in self._rows(_OTHER_FORM, (FORM,)))
         for (lane,) in self._rows("SELECT lane FROM lane_end WHERE lane NOT IN (SELECT id FROM lane)"):
             yield f"lane {lane} is marked as ended, and is not there"
         yield from self._stray_rows([name for name in kept if _DAY_TABLE.fullmatch(name)])
