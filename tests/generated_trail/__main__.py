@@ -21,8 +21,8 @@ from smsp_provider.storage.audit_keys import KeyRing, begin_key_ring
 
 
 def _measure(directory: Path, ring: KeyRing, scale: Scale, count: int) -> None:
-    click.echo("| search | rows | cold, median ms | cold, p99 ms | warm, median ms | warm, p99 ms |")
-    click.echo("|---|---:|---:|---:|---:|---:|")
+    click.echo("| search | rows | cold, median ms | cold, p99 ms | warm, median ms | warm, p99 ms | processor, ms |")
+    click.echo("|---|---:|---:|---:|---:|---:|---:|")
     for figure in measure(directory, ring, scale, count):
         click.echo(figure.line())
 
