@@ -23,7 +23,9 @@ from smsp_provider.storage.writer_lock import WriterLock
 
 __all__ = ["SqliteAuditDatabase", "keep_to"]
 
-_INSERT: Final = "INSERT INTO row_{} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_IN_ONE: Final = 32
+"""Records in one statement. Each step of SQLite lets go of the interpreter, and busy threads give it back slowly."""
 _RETRY_SECONDS: Final = 0.0003
 _BETWEEN_CHECKPOINTS_SECONDS: Final = 0.01
 _FAILURES: Final = (sqlite3.Error, OSError, StorageUnsafe)
@@ -54,7 +56,7 @@ class SqliteAuditDatabase(SqliteTrailReader):
         self._locks = path.with_name(path.name + "-writers")
         self._synchronous = synchronous
         self._on_disk_only = on_disk_only
-        self._inserts: dict[date, str] = {}
+        self._inserts: dict[tuple[date, int], str] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -143,14 +145,14 @@ class SqliteAuditDatabase(SqliteTrailReader):
 
     def append(self, lane: Lane, rows: Sequence[Row], *, ended: Iterable[Lane] = ()) -> None:
         """See :meth:`AuditDatabase.append`."""
-        insert = self._insert(lane)
-        if len(rows) == 1 and not ended:
-            # One statement is a transaction of its own, and nearly all records come alone.
+        if len(rows) <= _IN_ONE and not ended:
+            # One statement is a transaction of its own, and nearly all records come alone or in small groups.
+            insert = self._insert(lane, len(rows))
             try:
                 with self._guard:
                     connection = self._connected()
                     try:
-                        self._insert_one(connection, insert, (lane.id, *rows[0]))
+                        self._insert_at_once(connection, insert, _values(lane, rows))
                     except BaseException as error:
                         self._after_failure(connection, error)
                         raise
@@ -158,7 +160,7 @@ class SqliteAuditDatabase(SqliteTrailReader):
                 raise unavailable(error) from None
             return
         with self._transaction() as connection:
-            connection.executemany(insert, [(lane.id, *row) for row in rows])
+            connection.executemany(self._insert(lane), [(lane.id, *row) for row in rows])
             for one in ended:
                 self._end(connection, one, rows[-1][2])
 
@@ -215,7 +217,7 @@ class SqliteAuditDatabase(SqliteTrailReader):
                 "UPDATE lane SET key_id = ?, wrapped_key = ? WHERE id = ?", (key_id, wrapped_key, lane.id)
             )
 
-    def _insert_one(self, connection: sqlite3.Connection, insert: str, values: tuple[object, ...]) -> None:
+    def _insert_at_once(self, connection: sqlite3.Connection, insert: str, values: tuple[object, ...]) -> None:
         try:
             connection.execute(insert, values)
         except sqlite3.OperationalError as error:
@@ -223,10 +225,12 @@ class SqliteAuditDatabase(SqliteTrailReader):
                 raise
             self._wait_for(connection, lambda: connection.execute(insert, values))
 
-    def _insert(self, lane: Lane) -> str:
-        statement = self._inserts.get(lane.day)
+    def _insert(self, lane: Lane, records: int = 1) -> str:
+        statement = self._inserts.get((lane.day, records))
         if statement is None:
-            statement = self._inserts[lane.day] = _INSERT.format(suffix_of(lane.day))
+            values = ", ".join([_ROW] * records)
+            statement = f"INSERT INTO row_{suffix_of(lane.day)} VALUES {values}"  # noqa: S608 - our name, and marks
+            self._inserts[lane.day, records] = statement
         return statement
 
     def _end(self, connection: sqlite3.Connection, lane: Lane, at: int) -> None:
@@ -340,6 +344,12 @@ def keep_to(path: Path, mark: str) -> None:
     a fact about the process and so outlives forks, and any trail that is made later is bound by it.
     """
     _kept_to[os.fspath(path)] = int(mark)
+
+
+def _values(lane: Lane, rows: Sequence[Row]) -> tuple[object, ...]:
+    if len(rows) == 1:
+        return lane.id, *rows[0]
+    return tuple(value for row in rows for value in (lane.id, *row))
 
 
 def _is_busy(error: BaseException) -> bool:
