@@ -116,6 +116,8 @@ def search(
     wanted = {**values, "operator": account}
     if sequence is not None and (number or since or until or after or any(wanted.values())):
         raise click.UsageError("--sequence is one record: no other criterion goes with it")
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError("--since is not before --until")
     by_patient = number is not None or patients
     question = Question(
         OperatorActKind.AUDIT_SEARCHED,

@@ -17,6 +17,7 @@ from smsp_provider.domain.client_document import canonical_json, document_of
 from smsp_provider.domain.clients import Client
 from smsp_provider.domain.operators import EVERYTHING, Operator, organisations_of
 from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.client_database import RegistryBroken
 from smsp_provider.storage.client_form import RegistryNotReady, prepare
 from smsp_provider.storage.client_registry import (
@@ -237,3 +238,5 @@ def readable(settings: Settings) -> Iterator[None]:
     except AuditUnavailable as error:
         database = settings.audit.database
         raise CannotStart(f"audit.database: {database}: {error.reason}; nothing was changed") from None
+    except StorageUnsafe as error:
+        raise CannotStart(f"audit.database: {settings.audit.database}: {error}") from None

@@ -68,6 +68,8 @@ def affected(
     by them. The question is on record.
     """
     since, until = (None, None) if between is None else (moment.replace(tzinfo=UTC) for moment in between)
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError("--between: the first moment is not before the second")
     suspicion = Suspicion(build, rules, configuration, since, until, client)
     settings = read_settings(config_file)
     question = Question(OperatorActKind.AUDIT_SEARCHED, _COMMAND, (Permission.AUDIT_READ,), _told(suspicion))

@@ -181,8 +181,9 @@ def test_a_table_fits_a_terminal_of_120_columns(desk: Desk, smsp: Smsp) -> None:
         ("--after", "20269999.1.1.1"),
         ("--nhs-number", "1234567890"),
         ("--limit", "0"),
+        ("--since", "2026-03-05", "--until", "2026-03-04"),
     ],
-    ids=["no place", "place and user", "no cursor", "no day", "no number", "no page"],
+    ids=["no place", "place and user", "no cursor", "no day", "no number", "no page", "no time"],
 )
 def test_what_cannot_be_asked_is_a_mistake_of_the_command_line(
     desk: Desk, smsp: Smsp, arguments: tuple[str, ...]
@@ -191,6 +192,27 @@ def test_what_cannot_be_asked_is_a_mistake_of_the_command_line(
     done = smsp("audit", "search", *arguments)
     assert done.code == 2
     assert "1234567890" not in done.err
+
+
+@pytest.mark.rule("SMSP-AUDIT-007")
+@pytest.mark.parametrize(
+    ("mode", "content"),
+    [
+        pytest.param(0o755, b"", id="in a directory that is open to others"),
+        pytest.param(0o700, b"nonsense", id="no trail"),
+    ],
+)
+def test_a_restored_trail_that_cannot_be_used_is_told_of(
+    desk: Desk, smsp: Smsp, tmp_path: Path, mode: int, content: bytes
+) -> None:
+    desk.sit_down(OFFICER)
+    file = tmp_path / "restored" / "audit.db"
+    file.parent.mkdir()
+    file.parent.chmod(mode)
+    file.write_bytes(content)
+    done = smsp("audit", "search", "--database", file)
+    assert (done.code, done.out) == (3, "")
+    assert str(file) in done.err
 
 
 @pytest.mark.rule("SMSP-AUDIT-007", "SMSP-AUDIT-008")

@@ -144,6 +144,11 @@ def test_a_time_and_a_client_narrow_it_down(desk: Desk, run: Run) -> None:
     assert [row["exchange"] for row in found] == ["E2", "E4"]
 
 
+def test_a_time_that_ends_before_it_begins_is_a_mistake(desk: Desk, run: Run) -> None:
+    desk.sit_down(person(Role.AUDITOR))
+    assert run("--between", "2026-01-02", "2026-01-01").code == ExitCode.USAGE
+
+
 def test_without_the_keys_nothing_is_told(desk: Desk, run: Run, tmp_path: Path) -> None:
     desk.sit_down(person(Role.AUDITOR))
     keys = desk.settings.audit.keys_file()
