@@ -13,6 +13,7 @@ from typing import Final
 
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer, RecordRange
 from smsp_provider.audit.encoding import encode
+from smsp_provider.domain.nhs_number import without_nhs_numbers
 
 __all__ = [
     "MOST_RANGES",
@@ -113,11 +114,13 @@ def check_proposal(proposed: DeletionProposed) -> None:
     """Let a proposal pass that can be put on record.
 
     Raises:
-        DeletionRefused: it names no record or too many, or does not say why.
+        DeletionRefused: it names no record or too many, does not say why, or tells of the patient what has to go.
     """
     for name, text in (("reason", proposed.reason), ("legal basis", proposed.legal_basis)):
         if not _SHORTEST_TEXT <= len(text) <= _LONGEST_TEXT or not text.isprintable():
             raise DeletionRefused(f"the {name} has {_SHORTEST_TEXT} to {_LONGEST_TEXT} characters that can be shown")
+        if without_nhs_numbers(text) != text:
+            raise DeletionRefused(f"the {name} holds what may be an NHS number, and is kept for ever: leave it out")
     if not proposed.records:
         raise DeletionRefused("there is no record with a content that could be erased")
     if len(proposed.records) > MOST_RANGES:

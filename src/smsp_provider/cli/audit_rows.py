@@ -14,7 +14,7 @@ from smsp_provider.audit.events import Change, Ending, OperatorAct, Record, Refu
 from smsp_provider.audit.exchanges import Happening, Part
 from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.audit.terms import EXCHANGE, users_in
-from smsp_provider.domain.nhs_number import NHSNumber, is_nhs_number
+from smsp_provider.domain.nhs_number import NHSNumber, without_nhs_numbers
 
 __all__ = ["FIELDS", "TABLE_HEAD", "row_of", "table_row"]
 
@@ -31,10 +31,6 @@ _WIDTHS: Final = (13, 19, 14, 6, 16, 18, 10, 10)
 """Of a table of 120 columns: what is longer is cut."""
 
 _MASKED: Final = "[masked]"
-_UUID_OR_NUMBER: Final = re.compile(
-    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<![0-9])[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}(?![0-9])"
-)
-"""What could be an NHS number, but not within a UUID."""
 _VERSION: Final = re.compile(r"-v\d+-\d+$")
 
 
@@ -44,7 +40,7 @@ def row_of(happening: Happening, *, patients: bool) -> Mapping[str, str]:
     number = _digits if patients else _held_back
     shown |= {"asked": number(_asked(happening)), "returned": number(happening.returned)}
     if not patients:
-        shown = {name: _without_numbers(text) for name, text in shown.items()}
+        shown = {name: without_nhs_numbers(text, _MASKED) for name, text in shown.items()}
     return {name: shown[name] for name in FIELDS if shown.get(name)}
 
 
@@ -212,10 +208,6 @@ def _digits(number: NHSNumber | None) -> str:
 
 def _held_back(number: NHSNumber | None) -> str:
     return "" if number is None else _MASKED
-
-
-def _without_numbers(text: str) -> str:
-    return _UUID_OR_NUMBER.sub(lambda found: _MASKED if is_nhs_number(re.sub("[ -]", "", found[0])) else found[0], text)
 
 
 def _words(values: Iterable[str]) -> str:
