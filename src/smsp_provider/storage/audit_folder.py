@@ -9,11 +9,11 @@ Source: SMSP-AUDIT-001; anchors.md decision 3.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import Final
 
-from smsp_provider.audit.chain import Lane, SignedRoot, moment_of
+from smsp_provider.audit.chain import Lane, SignedRoot, microseconds
 from smsp_provider.audit.chain_walk import CLOSING, ChainBroken, LaneWalk
 from smsp_provider.audit.operator_events import Alert, AlertKind, Observer
 from smsp_provider.audit.roots import (
@@ -234,16 +234,17 @@ class AuditFolder:
         raise SigningKeyUnusable(f"{self._keys.file}: it is not the key that root {last.number} wants")
 
     def _lanes_that_may_have_moved(self, since: date) -> list[Lane]:
-        """Lanes of these days, those without an end, and older ones whose last record is of these days."""
-        unended = {lane.id for lane in self._database.unended()}
-        heads = {head.lane: head.n for head in self._database.heads()}
+        """Lanes of these days, those without an end, and older ones that ended in these days.
+
+        (Asked of the books, not of the records: a trail of years has lanes without number.)
+        """
+        ended_at = {booked.lane: booked.ended_at for booked in self._books.lanes()}
+        before = microseconds(datetime.combine(since, time(), UTC))
         found = []
         for lane in self._database.lanes():
-            if lane.day < since and lane.id not in unended:
-                record = self._database.record(lane, heads.get(lane.id, 0))
-                if record is not None and moment_of(record.at).date() < since:
-                    continue
-            found.append(lane)
+            at = ended_at.get(lane.id)
+            if lane.day >= since or at is None or at >= before:
+                found.append(lane)
         return found
 
     def _bound(self, last: SignedRoot, lanes: Iterable[Lane]) -> dict[str, BoundLane]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,28 @@ def test_another_folder_goes_on_where_the_last_one_was(world: World) -> None:
     report = world.verified()
     assert (report.findings, report.unbound) == ((), 0)
     assert report.records == parse(world.roots()[-1].statement).records
+
+
+def test_lanes_that_ended_long_ago_are_not_read_when_a_keeper_starts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        world.maker.close(world.maker.begin("writer-a"))
+    dead = world.maker.begin("writer-b")
+    world.folder().run()
+    world.clock.at += timedelta(days=3)
+    world.maker.begin("writer-a")
+    world.folder().run()
+    asked: list[Lane] = []
+
+    def noting(method: Callable[..., object], lane: Lane, *args: object, **options: object) -> object:
+        asked.append(lane)
+        return method(lane, *args, **options)
+
+    for name in ("record", "head", "chain"):
+        monkeypatch.setattr(world.database, name, partial(noting, getattr(world.database, name)))
+    world.folder().run()
+    assert {lane.id for lane in asked} == {dead.lane.id, 5}
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
