@@ -18,6 +18,7 @@ from smsp_provider.audit.witness import WitnessLineInvalid, WitnessUnavailable
 from smsp_provider.cli.audit_keeper import run_keeper
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.config_origin import config_option, read_settings
+from smsp_provider.cli.deletion_desk import whole_trail_only
 from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
 from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.operator_session import requires
@@ -126,6 +127,7 @@ def resume(lines: Path, config_file: Path, operator: Operator, reason: str) -> N
     Its roots are put back into the database, so that new ones can follow.
     The records that were lost stay lost: `smsp audit verify` names them ever after.
     """
+    whole_trail_only(operator)
     settings = read_settings(config_file)
     database = build_audit_database(settings)
     with _readable():

@@ -228,6 +228,25 @@ def test_who_may_not_is_refused_and_on_record(office: Officers, run: Run, comman
     assert office.deletions() == []
 
 
+def test_what_concerns_all_organisations_is_refused_to_an_officer_of_some(
+    office: Officers, run: Run, tmp_path: Path
+) -> None:
+    office.sit_as(1004, LOCAL)
+    lines, file = tmp_path / "roots.jsonl", tmp_path / "archive.tar.gz"
+    lines.touch()
+    commands: tuple[tuple[object, ...], ...] = (
+        ("retention",),
+        ("archive", "--until", LONG_AGO.date().isoformat(), "--output", file),
+        ("restore", lines, "--database", tmp_path / "restored" / "audit.db"),
+        ("witness", "resume", lines, "--reason", "the disk broke"),
+    )
+    for words in commands:
+        done = run(*words)
+        assert (done.code, done.out) == (6, "")
+        assert "all organisations" in done.err
+    assert not file.exists()
+
+
 def test_a_session_that_is_over_is_refused_and_on_record(office: Officers, run: Run) -> None:
     office.sit_as(1001, ANN)
     write_configuration(office.config, f"{ACCOUNTS.format(directory=office.config.parent)}\nidle_minutes = 0.0001")
