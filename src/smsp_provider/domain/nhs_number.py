@@ -16,7 +16,7 @@ _WEIGHT_OF_ZEROS: Final = ord("0") * sum(_WEIGHTS)
 """What the codes of the characters weigh more than their digits."""
 
 _UUID_OR_NUMBER: Final = re.compile(
-    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<![0-9])[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}(?![0-9])"
+    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<![0-9])[0-9]{3}[ ./-]?[0-9]{3}[ ./-]?[0-9]{4}(?![0-9])"
 )
 """What could be an NHS number, but not within a UUID."""
 
@@ -36,7 +36,7 @@ def is_nhs_number(text: str) -> bool:
 
 def without_nhs_numbers(text: str, mask: str = "[masked]") -> str:
     """Free text with ``mask`` in the place of every well-formed NHS number, grouped or not; UUIDs stay as they are."""
-    return _UUID_OR_NUMBER.sub(lambda found: mask if is_nhs_number(re.sub("[ -]", "", found[0])) else found[0], text)
+    return _UUID_OR_NUMBER.sub(lambda found: mask if is_nhs_number(re.sub("[ ./-]", "", found[0])) else found[0], text)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

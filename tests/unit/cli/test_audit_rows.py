@@ -27,12 +27,14 @@ def _act(detail: str) -> Happening:
     [
         (f"user={DIGITS}", "user=[masked]"),
         (f"user={SPACED} and more", "user=[masked] and more"),
+        (SPACED.replace(" ", "."), "[masked]"),
+        (SPACED.replace(" ", "/"), "[masked]"),
         (f"urn:nhs-uk:identity:ods:X26:{DIGITS}", "urn:nhs-uk:identity:ods:X26:[masked]"),
         ("user=1234567890", "user=1234567890"),
         (f"user={DIGITS}1", f"user={DIGITS}1"),
         (f"message_id={UUID}", f"message_id={UUID}"),
     ],
-    ids=["bare", "in groups", "in an identity", "no number", "longer", "in a uuid"],
+    ids=["bare", "in groups", "with points", "with strokes", "in an identity", "no number", "longer", "in a uuid"],
 )
 def test_a_number_is_masked_wherever_somebody_put_it_and_nothing_else_is(text: str, shown: str) -> None:
     row = row_of(_act(text), patients=False)
