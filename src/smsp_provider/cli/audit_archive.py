@@ -14,11 +14,11 @@ from smsp_provider.audit.verification import VerificationReport
 from smsp_provider.audit.verified_lane import Finding
 from smsp_provider.audit.witness import WitnessLineInvalid
 from smsp_provider.cli.archived_trail import CheckedArchive, checked_archive, restored, verified_archive
-from smsp_provider.cli.audit_retention import day_type
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.deletion_desk import Progress, whole_trail_only
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.files import made_or_regular_file, regular_file
+from smsp_provider.cli.moments import DAY
 from smsp_provider.cli.operator_session import office_of, requires
 from smsp_provider.cli.table import print_table
 from smsp_provider.domain.operators import Operator, Permission
@@ -37,8 +37,8 @@ _SHOWN: Final = 20
 
 @click.command()
 @config_option
-@click.option("--since", type=day_type, help="The first day (UTC); the first one on record where it is not given.")
-@click.option("--until", type=day_type, required=True, help="The last day (UTC): one that is over.")
+@click.option("--since", type=DAY, help="The first day (UTC); the first one on record where it is not given.")
+@click.option("--until", type=DAY, required=True, help="The last day (UTC): one that is over.")
 @click.option("--output", type=made_or_regular_file, required=True, help="The file to make, for its owner alone.")
 @requires(Permission.AUDIT_DELETE)
 def archive(config_file: Path, operator: Operator, since: datetime | None, until: datetime, output: Path) -> None:

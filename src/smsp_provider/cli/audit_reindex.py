@@ -9,20 +9,18 @@ import click
 
 from smsp_provider.cli.audit_looking import index_office
 from smsp_provider.cli.config_origin import config_option, read_settings
+from smsp_provider.cli.moments import DAY
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.domain.operators import Operator, Permission
 
 __all__ = ["reindex"]
 
-_DAY: Final = click.DateTime(["%Y-%m-%d"])
 _TOLD_EVERY: Final = 100_000
 
 
 @click.command()
 @config_option
-@click.option(
-    "--day", "days", type=click.DateTime(["%Y-%m-%d"]), multiple=True, help="This day alone (UTC); repeatable."
-)
+@click.option("--day", "days", type=DAY, multiple=True, help="This day alone (UTC); repeatable.")
 @requires(Permission.AUDIT_VERIFY)
 def reindex(config_file: Path, operator: Operator, days: Sequence[datetime]) -> None:
     """Make the search index anew, with new keys, from what the audit trail holds.

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -13,14 +12,14 @@ from smsp_provider.cli.audit_deletion import print_proposed
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.deletion_desk import Progress, deletion_desk, whole_trail_only
 from smsp_provider.cli.files import regular_file
+from smsp_provider.cli.moments import DAY
 from smsp_provider.cli.operator_session import office_of, requires
 from smsp_provider.cli.table import print_table
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.storage.audit_selection import count_due, records_retired
 
-__all__ = ["day_type", "retention", "retire"]
+__all__ = ["retention", "retire"]
 
-day_type: Final = click.DateTime(["%Y-%m-%d"])
 """A day (UTC) on the command line."""
 
 
@@ -51,7 +50,7 @@ def retention(config_file: Path, operator: Operator, *, as_json: bool) -> None:
 
 @click.command()
 @config_option
-@click.option("--until", type=day_type, required=True, help="The last day (UTC) whose records go.")
+@click.option("--until", type=DAY, required=True, help="The last day (UTC) whose records go.")
 @click.option("--archive", "file", type=regular_file, required=True, help="The archive that holds them.")
 def retire(config_file: Path, until: datetime, file: Path) -> None:
     """Propose to erase the contents of records that are past their time and stand in an archive.

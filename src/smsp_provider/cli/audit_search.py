@@ -19,6 +19,7 @@ from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.csv_rows import csv_lines
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.cli.files import regular_file
+from smsp_provider.cli.moments import MOMENT
 from smsp_provider.cli.table import print_table
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.operators import Permission
@@ -26,7 +27,6 @@ from smsp_provider.storage.audit_search import Cursor, CursorInvalid, Page
 
 __all__ = ["search"]
 
-_MOMENT: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 _MOST: Final = 10_000
 _VALUE_WIDTH: Final = 100
 _TERMS: Final = {
@@ -79,8 +79,8 @@ class _Behind(click.ParamType[Cursor]):
 @click.option("--error-id", help="ErrorID of a fault.")
 @click.option("--operator", "account", help="Account of an operator.")
 @click.option("--kind", help="exchange, start, change, act, refusals, an act such as login, and others.")
-@click.option("--since", type=_MOMENT, help="From this moment on (UTC).")
-@click.option("--until", type=_MOMENT, help="Before this moment (UTC).")
+@click.option("--since", type=MOMENT, help="From this moment on (UTC).")
+@click.option("--until", type=MOMENT, help="Before this moment (UTC).")
 @click.option("--sequence", type=_Place(), help="The one record with this place, and the exchange it belongs to.")
 @click.option("--oldest-first", is_flag=True, help="Otherwise the newest come first.")
 @click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="Of one page.")

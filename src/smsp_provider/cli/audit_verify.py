@@ -19,6 +19,7 @@ from smsp_provider.cli.audit_index_findings import index_findings
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.files import regular_file
+from smsp_provider.cli.moments import DAY
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.settings import Settings
@@ -53,7 +54,7 @@ _SHOWN: Final = 20
     "--public-key", type=regular_file, help="PEM file of a public key of the trail. Default: audit.signing_key."
 )
 @click.option("--part", is_flag=True, help="The copy holds some days alone, as `smsp audit restore` makes it.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only records of this day (UTC) and later.")
+@click.option("--since", type=DAY, help="Only records of this day (UTC) and later.")
 @click.option("--index", "with_index", is_flag=True, help="Compare the search index with the records, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @requires(Permission.AUDIT_VERIFY)

@@ -19,6 +19,7 @@ from smsp_provider.cli.client_session import readable
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.csv_rows import csv_lines
 from smsp_provider.cli.exit_codes import CannotStart
+from smsp_provider.cli.moments import MOMENT
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.settings import Settings
 from smsp_provider.domain.operators import Permission
@@ -37,7 +38,6 @@ _HEAD: Final = (
 )
 _SHOWN: Final = ("at", "client", "organisation", "service", "outcome", "asked", "returned", "flags")
 """What a terminal has room for."""
-_MOMENT: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 
 
 @click.group()
@@ -49,7 +49,7 @@ def incident() -> None:
 @click.option("--build", default="", help="Answered by builds whose id begins so.")
 @click.option("--rules", default="", help="Answered by rules whose digest begins so.")
 @click.option("--configuration", default="", help="Answered with settings whose digest begins so.")
-@click.option("--between", type=(_MOMENT, _MOMENT), help="Begun from the one moment to before the other (UTC).")
+@click.option("--between", type=(MOMENT, MOMENT), help="Begun from the one moment to before the other (UTC).")
 @click.option("--client", help="Requests of this client alone.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @config_option

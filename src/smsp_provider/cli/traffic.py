@@ -15,6 +15,7 @@ from smsp_provider.cli.client_session import open_session
 from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.csv_rows import csv_lines
 from smsp_provider.cli.exit_codes import UnusableConfiguration
+from smsp_provider.cli.moments import DAY
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.cli.table import print_table
 from smsp_provider.cli.traffic_chart import chart
@@ -23,7 +24,6 @@ from smsp_provider.domain.operators import EVERYTHING, Operator, Permission
 
 __all__ = ["traffic"]
 
-_DAY: Final = click.DateTime(["%Y-%m-%d"])
 _DAYS: Final = 30
 _ALL: Final = "all"
 _OUTCOMES: Final = tuple(outcome.value for outcome in OutcomeClass)
@@ -36,8 +36,8 @@ def traffic() -> None:
 
 
 @traffic.command("report")
-@click.option("--since", type=_DAY, help=f"First day, in UTC; {_DAYS} days with the last one unless given.")
-@click.option("--until", type=_DAY, help="Last day, in UTC; today unless given.")
+@click.option("--since", type=DAY, help=f"First day, in UTC; {_DAYS} days with the last one unless given.")
+@click.option("--until", type=DAY, help="Last day, in UTC; today unless given.")
 @click.option("--by", type=click.Choice([item.value for item in Grouping]), default="both", show_default=True)
 @click.option("--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw it into this file, too.")
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.storage.audit_database import ErasedRow, Head, LaneClosed, StorageUnsafe
-from smsp_provider.storage.sqlite_audit_schema import LANE_ENDED, first_id, last_id, suffix_of
+from smsp_provider.storage.sqlite_audit_schema import LANE_ENDED, MOST_RECORDS, first_id, last_id, suffix_of
 from smsp_provider.storage.sqlite_file import connect_reader
 
 __all__ = ["SqliteTrailReader", "unavailable"]
@@ -112,11 +112,15 @@ class SqliteTrailReader:
 
     def content(self, lane: Lane, n: int) -> SealedContent | None:
         """See :meth:`TrailReader.content`."""
+        if not 0 < n <= MOST_RECORDS:
+            return None
         found = self._of_day(lane, "content", "SELECT lane, n, sealed FROM {} WHERE id = ?", (first_id(lane.id, n),))
         return SealedContent._make(found[0]) if found else None
 
     def record(self, lane: Lane, n: int) -> ChainedRecord | None:
         """See :meth:`TrailReader.record`."""
+        if not 0 < n <= MOST_RECORDS:
+            return None
         found = self._of_day(lane, "chain", f"SELECT {_CHAINED} FROM {{}} WHERE id = ?", (first_id(lane.id, n),))  # noqa: S608 - constants
         return ChainedRecord._make(found[0]) if found else None
 

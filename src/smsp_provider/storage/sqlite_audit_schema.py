@@ -14,13 +14,25 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-__all__ = ["APPLICATION_ID", "FORM", "LANE_ENDED", "TRAIL", "day_statements", "first_id", "last_id", "suffix_of"]
+__all__ = [
+    "APPLICATION_ID",
+    "FORM",
+    "LANE_ENDED",
+    "MOST_RECORDS",
+    "TRAIL",
+    "day_statements",
+    "first_id",
+    "last_id",
+    "suffix_of",
+]
 
 APPLICATION_ID: Final = 0x534D5350
 """``SMSP`` in ASCII: tells this file from any other SQLite database."""
 FORM: Final = 2
 
 _LANE_BITS: Final = 32
+MOST_RECORDS: Final = (1 << _LANE_BITS) - 1
+"""Of a lane: a greater n would be the place of a record of another one."""
 LANE_ENDED: Final = "the lane is ended"
 """The text of the refusal of a record for an ended lane."""
 _REFUSE: Final = "SELECT RAISE(ABORT, 'the audit trail is append-only');"
@@ -38,7 +50,7 @@ def first_id(lane: int, n: int = 0) -> int:
 
 def last_id(lane: int) -> int:
     """An ``id`` that no record of the lane is above."""
-    return (lane + 1 << _LANE_BITS) - 1
+    return first_id(lane, MOST_RECORDS)
 
 
 _UNCHANGEABLE: Final = "CREATE TRIGGER {table}_no_{name} BEFORE {action} ON {table} BEGIN {refuse} END"

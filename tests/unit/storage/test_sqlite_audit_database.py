@@ -311,6 +311,16 @@ def test_an_entry_of_an_unknown_kind_is_not_passed_over(trail: ChainedAuditTrail
         next(entries)
 
 
+@pytest.mark.parametrize("n", [-1, 0, 5, 2**32 + 1, 2**63, 10**30], ids=["-1", "0", "5", "33 bits", "64 bits", "more"])
+def test_a_number_that_no_record_has_finds_none_of_another_lane(trail: ChainedAuditTrail, path: Path, n: int) -> None:
+    trail.record_start(start_of())
+    other = make_trail(path)
+    other.record_start(start_of())
+    for lane in trail.database.lanes():
+        assert (trail.database.record(lane, n), trail.database.content(lane, n)) == (None, None)
+    other.close_session()
+
+
 def test_a_killed_writer_leaves_no_file_behind_once_recovered(trail: ChainedAuditTrail, path: Path) -> None:
     run_program('trail.open_intent(intent_of("left"))', path)
     trail.record_start(start_of())
