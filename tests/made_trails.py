@@ -7,7 +7,7 @@ from pathlib import Path
 
 from audit_samples import ending_of, intent_of
 from smsp_provider.audit.chain import Lane, SealedContent, first_link, microseconds, next_link
-from smsp_provider.audit.deletion_events import Erasure, Officer, RecordRange
+from smsp_provider.audit.deletion_events import DeletionProposed, Erasure, Officer, RecordRange
 from smsp_provider.audit.encoding import encode, kind_of
 from smsp_provider.audit.events import Record
 from smsp_provider.audit.lane_events import Closing, LaneEnded, LanePlace, Opening
@@ -16,7 +16,7 @@ from smsp_provider.storage.audit_database import AuditDatabase, ErasedRow, NewLa
 from smsp_provider.storage.audit_keys import KeyRing
 from smsp_provider.storage.audit_sealing import LaneSealer
 
-__all__ = ["RING", "Listener", "MadeLane", "SteppingClock", "TrailMaker", "erasure_of"]
+__all__ = ["RING", "Listener", "MadeLane", "SteppingClock", "TrailMaker", "erasure_of", "proposal_of"]
 
 RING = KeyRing({"first": bytes(range(32))}, "first")
 BEGIN = datetime(2026, 3, 4, 5, 6, 7, 123456, UTC)
@@ -69,7 +69,7 @@ class TrailMaker:
         self.clock = clock
         self._ring = ring
         self._tokens = 0
-        self._exchanges = 0
+        self._exchanges = self._erasures = 0
         database.open()
         self._trail = database.trail_id()
 
@@ -111,9 +111,11 @@ class TrailMaker:
         self.write(made, [Closing(self.clock.now(), made.lane.writer)], ended=[made.lane])
 
     def erase(self, made: MadeLane, records: Sequence[tuple[MadeLane, int]]) -> None:
-        """Erase contents lawfully: the tombstone, the table, the contents."""
+        """Erase contents lawfully: the proposal, the tombstone, the table, the contents."""
         ranges = tuple(RecordRange(lane.lane.token, n, n) for lane, n in records)
-        self.write(made, [erasure_of(self.clock.now(), ranges)])
+        self._erasures += 1
+        erasure = erasure_of(self.clock.now(), ranges, f"P{self._erasures}")
+        self.write(made, [proposal_of(erasure), erasure])
         self.database.erase([ErasedRow(lane.lane.id, n, made.lane.id, made.n) for lane, n in records])
 
     def _rows(self, made: MadeLane, records: Sequence[Record]) -> list[Row]:
@@ -128,10 +130,16 @@ class TrailMaker:
         return rows
 
 
-def erasure_of(at: datetime, ranges: tuple[RecordRange, ...]) -> Erasure:
+def erasure_of(at: datetime, ranges: tuple[RecordRange, ...], proposal_id: str = "P1") -> Erasure:
     """A tombstone."""
     first, second = Officer("ann.one", "ann", "host"), Officer("bob.two", "bob", "host")
-    return Erasure(at, "P1", first, second, "asked for", "article", ranges)
+    return Erasure(at, proposal_id, first, second, "asked for", "article", ranges)
+
+
+def proposal_of(erasure: Erasure) -> DeletionProposed:
+    """What went before a tombstone."""
+    by, reason, basis = erasure.proposed_by, erasure.reason, erasure.legal_basis
+    return DeletionProposed(erasure.at, erasure.proposal_id, by, reason, basis, erasure.records, erasure.archive)
 
 
 def sealed_of(database: AuditDatabase, lane: Lane, n: int) -> SealedContent:

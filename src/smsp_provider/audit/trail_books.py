@@ -148,8 +148,8 @@ def check_contents(
         for one in elsewhere.erasures:
             if one.tombstone[0] not in tokens and one.lane in tokens:
                 erased.setdefault(tokens[one.lane], []).append((one.first, one.last))
-    for ranges in facts.erasures.values():
-        for lane, first, last in ranges:
+    for tombstone in facts.tombstones.values():
+        for lane, first, last in tombstone.records:
             erased.setdefault(lane, []).append((first, last))
     for found in erased.values():
         found.sort()
@@ -220,7 +220,8 @@ def _named_by(
     """What a tombstone names, by lane; nothing where there is none at this place."""
     lane = lanes.get(tombstone[0])
     found: dict[str, list[tuple[int, int]]] = {}
-    for token, first, last in sorted(() if lane is None else facts.erasures.get((lane.token, tombstone[1]), ())):
+    said = None if lane is None else facts.tombstones.get((lane.token, tombstone[1]))
+    for token, first, last in sorted(() if said is None else said.records):
         found.setdefault(token, []).append((first, last))
     return found
 
@@ -249,11 +250,11 @@ def check_erased(
         missing.setdefault(lane, []).append((first, last))
     tokens = {lane.id: lane.token for lane in lanes.values()}
     booked, is_fresh = _booked(before, tokens), False
-    for (token, n), ranges in facts.erasures.items():
+    for (token, n), said in facts.tombstones.items():
         tombstone = reader.record(lanes[token], n)
         if tombstone is None or tombstone.at > until:
             continue
-        for one in ranges:
+        for one in said.records:
             of_lane = lanes.get(one.lane)
             if of_lane is None:
                 continue

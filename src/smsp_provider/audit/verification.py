@@ -26,6 +26,7 @@ from smsp_provider.audit.trail_books import (
     check_erased,
     check_lanes,
 )
+from smsp_provider.audit.verified_deletions import check_deletions
 from smsp_provider.audit.verified_lane import Finding, LaneCheck, LaneFacts
 from smsp_provider.audit.verified_roots import RootsCheck
 
@@ -226,6 +227,8 @@ class _Verification:
                 found += check_erased(self._reader, books, self._before, self._all, facts, self._settled)
         elif books is not None:
             found += map(Finding, books.strays())
+        if opened and self._since is None and not self._means.part:
+            found += check_deletions(facts, self._settled)
         if opened and self._since is None:
             elsewhere = self._before if self._means.part else None
             self._findings.extend(check_contents(self._reader, self._all, facts, elsewhere))

@@ -15,12 +15,12 @@ from smsp_provider.audit.chain import (
 )
 from smsp_provider.audit.chain_walk import ChainBroken, LaneWalk
 from smsp_provider.audit.decoding import UnreadableRecord, decode
-from smsp_provider.audit.deletion_events import Erasure, RecordRange
+from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, RecordRange
 from smsp_provider.audit.lane_events import LaneEnded, Opening
 
 __all__ = ["Finding", "LaneCheck", "LaneFacts", "uncovered"]
 
-_TELLING: Final = frozenset({"opening", "lane-ended", "erasure"})
+_TELLING: Final = frozenset({"opening", "lane-ended", "deletion-proposed", "deletion-withdrawn", "erasure"})
 """Kinds of records that say something about the trail itself."""
 
 
@@ -45,7 +45,9 @@ class LaneFacts:
 
     openings: dict[str, Opening] = field(default_factory=dict)
     ends: list[tuple[str, int, LaneEnded]] = field(default_factory=list)
-    erasures: dict[tuple[str, int], tuple[RecordRange, ...]] = field(default_factory=dict)
+    tombstones: dict[tuple[str, int], Erasure] = field(default_factory=dict)
+    proposals: dict[str, DeletionProposed] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
     missing: list[RecordRange] = field(default_factory=list)
     """Contents that are not there."""
     records: int = 0
@@ -210,7 +212,12 @@ class LaneCheck:
             case LaneEnded():
                 self._facts.ends.append((token, record.n, said))
             case Erasure():
-                self._facts.erasures[token, record.n] = said.records
+                self._facts.tombstones[token, record.n] = said
+            case DeletionProposed():
+                # (A second one of the same id is none of the provider's: the first stands.)
+                self._facts.proposals.setdefault(said.proposal_id, said)
+            case DeletionWithdrawn():
+                self._facts.withdrawn.add(said.proposal_id)
 
 
 def uncovered(missing: RecordRange, erased: Mapping[str, list[tuple[int, int]]]) -> Iterator[int]:
