@@ -18,6 +18,8 @@ __all__ = ["Keeper", "KeeperTask", "SupervisedChild"]
 
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _LONGEST_RESTART_SECONDS: Final = 60.0
+_SILENT_SECONDS: Final = 120.0
+"""Without a sign of life for so long a process hangs, or has far more to do than it should."""
 _STEADY_SECONDS: Final = 60.0
 """A process that lived for so long is started again at once."""
 
@@ -123,10 +125,19 @@ def _reason(error: Exception) -> str:
 
 
 class SupervisedChild:
-    """A child process that is started again when it ends: at once at first, then after longer and longer pauses."""
+    """A child process that is started again when it ends: at once at first, then after longer and longer pauses.
+
+    ``sign`` gives its last sign of life, a value that changes with each. A process without is left alone: whatever it
+    waits for may be what killing it would not end. But operators are told, and told again when it is over.
+    """
 
     def __init__(
-        self, start: Callable[[], Child], observer: Observer, monotonic: Callable[[], float] = time.monotonic
+        self,
+        start: Callable[[], Child],
+        observer: Observer,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        sign: Callable[[], object] | None = None,
     ) -> None:
         self._start: Final = start
         self._observer: Final = observer
@@ -134,6 +145,10 @@ class SupervisedChild:
         self._pause = 0.0
         self._next_start = 0.0
         self._started_at = monotonic()
+        self._sign: Final = sign
+        self._last_sign: object = None
+        self._last_sign_at = self._started_at
+        self._silent = False
         self.child: Child = start()
 
     def attend(self) -> None:
@@ -145,8 +160,23 @@ class SupervisedChild:
         elif self.child.ended():
             self._pause = 0.0 if now - self._started_at >= _STEADY_SECONDS else self._pause
             reason = f"{self.child.name}: it ended by itself ({self.child.exit_code}) and is started again"
-            self._observer.notify(Alert(AlertKind.KEEPER_DOWN, None, reason))
+            self._tell(reason)
             self._put_off(now)
+        if self._sign is not None:
+            self._look_for_life(self._sign(), now)
+
+    def _look_for_life(self, sign: object, now: float) -> None:
+        if sign != self._last_sign:
+            self._last_sign, self._last_sign_at = sign, now
+            if self._silent:
+                self._silent = False
+                self._tell(f"over: {self.child.name}: it goes on")
+        elif not self._silent and now - self._last_sign_at >= _SILENT_SECONDS:
+            self._silent = True
+            self._tell(f"{self.child.name}: no sign of life for {_SILENT_SECONDS:.0f} seconds: what it does, waits")
+
+    def _tell(self, reason: str) -> None:
+        self._observer.notify(Alert(AlertKind.KEEPER_DOWN, None, reason))
 
     def _begin(self, now: float) -> None:
         try:

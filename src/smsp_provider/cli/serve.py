@@ -18,7 +18,7 @@ import click
 
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.addresses import host_port
-from smsp_provider.cli.audit_keeper import run_keeper
+from smsp_provider.cli.audit_keeper import keeper_state_file, run_keeper
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.client_ready import ready_registry
 from smsp_provider.cli.config_origin import config_option, print_warnings, read_settings
@@ -222,8 +222,14 @@ def _start_keeper(settings: Settings, audit_mark: str) -> SupervisedChild:
     def work() -> int:
         return run_keeper(settings, audit_mark, build_log(settings, sys.stdout.buffer, SystemClock()))
 
+    def last_turn() -> int | None:
+        try:
+            return keeper_state_file(settings).stat().st_mtime_ns
+        except OSError:
+            return None
+
     observer = build_log(settings, sys.stdout.buffer, SystemClock())
-    return SupervisedChild(lambda: start_child("keeper", work), observer)
+    return SupervisedChild(lambda: start_child("keeper", work), observer, sign=last_turn)
 
 
 def _begin_limits(settings: Settings) -> SharedThrottle:

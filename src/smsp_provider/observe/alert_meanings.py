@@ -83,7 +83,10 @@ MEANINGS: Final[Mapping[AlertKind, Meaning]] = {
     AlertKind.WITNESS_UNAVAILABLE: Meaning(
         "A witness does not take roots of the audit trail; they are sent when it does.", "Look at the witness."
     ),
-    AlertKind.KEEPER_DOWN: Meaning("The keeper ended by itself and is started again.", "Look into the log for why."),
+    AlertKind.KEEPER_DOWN: Meaning(
+        "The keeper ended by itself and is started again; or it gives no sign of life, or again one (`over:`).",
+        "Look into the log for why; where it hangs, look at its disks and witnesses.",
+    ),
     AlertKind.KEEPER_TASK_FAILED: Meaning(
         "Something beside the requests fails and is tried again, or works again (`over:`).", "Look at what it names."
     ),

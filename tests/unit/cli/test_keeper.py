@@ -153,6 +153,29 @@ def test_a_process_that_lives_is_left_alone() -> None:
     assert len(listener.alerts) == 1
 
 
+def test_a_process_that_hangs_is_told_of_once_and_left_alone() -> None:
+    listener, clock, turn = Listener(), Time(100.0), Time(0.0)
+    supervised = SupervisedChild(lambda: start_child("keeper", sleep), listener, clock, sign=turn)
+    pid = supervised.child.pid
+
+    def pass_time(seconds: int, *, turning: bool) -> list[str]:
+        listener.alerts.clear()
+        for _ in range(seconds):
+            clock.at += 1
+            turn.at += turning
+            supervised.attend()
+        assert {alert.kind for alert in listener.alerts} <= {AlertKind.KEEPER_DOWN}
+        return [alert.reason for alert in listener.alerts]
+
+    assert pass_time(300, turning=True) == []
+    assert pass_time(119, turning=False) == []
+    assert [reason.partition(":")[2][:20] for reason in pass_time(300, turning=False)] == [" no sign of life for"]
+    assert pass_time(1, turning=True) == ["over: keeper: it goes on"]
+    assert pass_time(119, turning=False) == []
+    assert supervised.child.pid == pid
+    assert stop_children([supervised.child], 5.0)
+
+
 def sleep() -> int:
     time.sleep(60)
     return 0
