@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from smsp_provider.connectors.bearer_token import TokenUnusable, authorisation
 from smsp_provider.connectors.http import HTTPTransport, TransportLimits
 from smsp_provider.domain.failures import SpineFailure
 from smsp_provider.engine.ports import Clock, Deadline
@@ -18,7 +19,6 @@ _LEAST_OF_REDIRECT: Final = 300
 _LEAST_OF_SERVER_ERROR: Final = 500
 _LATER: Final = frozenset({408, 425, 429})
 """Statuses below 500 that say nothing against the document: a timeout, too early, too many."""
-_LONGEST_TOKEN: Final = 4096
 _LIMITS: Final = TransportLimits(max_in_flight=1, connect_seconds=5.0, max_answer_bytes=65_536)
 
 
@@ -58,7 +58,10 @@ class Webhook:
         Raises:
             WebhookFailed: it was not, or that is not known.
         """
-        headers = {"Content-Type": "application/json", "User-Agent": "smsp-provider", **self._authorisation()}
+        try:
+            headers = {"Content-Type": "application/json", "User-Agent": "smsp-provider", **authorisation(self._token)}
+        except TokenUnusable as unusable:
+            raise WebhookFailed(str(unusable), again=True) from None
         deadline = Deadline(self._clock.monotonic() + seconds)
         try:
             status = self._transport.call("POST", self._transport.target, headers, document, deadline).status
@@ -66,15 +69,3 @@ class Webhook:
             raise WebhookFailed(failure.reason, again=True) from None
         if not _LEAST_OF_SUCCESS <= status < _LEAST_OF_REDIRECT:
             raise WebhookFailed(f"HTTP status {status}", again=status >= _LEAST_OF_SERVER_ERROR or status in _LATER)
-
-    def _authorisation(self) -> dict[str, str]:
-        if self._token is None:
-            return {}
-        try:
-            with self._token.open("rb") as file:
-                token = file.read(_LONGEST_TOKEN).strip().decode("ascii")
-        except (OSError, UnicodeDecodeError):
-            raise WebhookFailed("the file of the token cannot be read", again=True) from None
-        if not token.isprintable() or " " in token:
-            raise WebhookFailed("the file of the token holds something else", again=True)
-        return {"Authorization": f"Bearer {token}"}

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from smsp_provider.audit.chain import SignedRoot
 from smsp_provider.audit.witness import WitnessLineInvalid, WitnessUnavailable, read_line, write_line
+from smsp_provider.connectors.bearer_token import TokenUnusable, authorisation
 from smsp_provider.connectors.http import HTTPAnswer, HTTPTransport, TransportLimits
 from smsp_provider.domain.failures import SpineFailure
 from smsp_provider.engine.ports import Clock, Deadline
@@ -22,7 +23,6 @@ _OK: Final = 200
 _NO_CONTENT: Final = 204
 _MULTIPLE_CHOICES: Final = 300
 _LIMITS: Final = TransportLimits(max_in_flight=1, connect_seconds=5.0, max_answer_bytes=4_000_000)
-_LONGEST_TOKEN: Final = 4096
 
 
 class WitnessWebhook:
@@ -62,19 +62,12 @@ class WitnessWebhook:
                 raise WitnessUnavailable(f"HTTP status {status}")
 
     def _call(self, method: str, body: bytes | None) -> HTTPAnswer:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", **self._authorisation()}
+        try:
+            headers = {"Content-Type": "application/json", "Accept": "application/json", **authorisation(self._token)}
+        except TokenUnusable as unusable:
+            raise WitnessUnavailable(str(unusable)) from None
         deadline = Deadline(self._clock.monotonic() + self._seconds)
         try:
             return self._transport.call(method, self._transport.target, headers, body, deadline)
         except SpineFailure as failure:
             raise WitnessUnavailable(failure.reason) from None
-
-    def _authorisation(self) -> dict[str, str]:
-        if self._token is None:
-            return {}
-        try:
-            with self._token.open("rb") as file:
-                token = file.read(_LONGEST_TOKEN).strip().decode("ascii")
-        except (OSError, UnicodeDecodeError):
-            raise WitnessUnavailable("the file of its token cannot be read") from None
-        return {"Authorization": f"Bearer {token}"}
