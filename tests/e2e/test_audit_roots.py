@@ -103,6 +103,28 @@ def test_every_record_of_a_provider_gets_into_a_root_and_a_changed_one_is_named(
     assert "not as it was written" in shown.stdout
 
 
+def unended(folder: Path) -> list[int]:
+    """The processes whose lanes go on."""
+    with closing(sqlite3.connect(folder / "audit" / "audit.db")) as connection:
+        return [
+            pid for (pid,) in connection.execute("SELECT pid FROM lane WHERE id NOT IN (SELECT lane FROM lane_end)")
+        ]
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_who_ended_the_lanes_of_killed_workers_ends_its_own_at_the_stop(tmp_path: Path, witness: Path) -> None:
+    folder = tmp_path / "provider"
+    with served(folder) as (provider, _):
+        assert provider.ask().status == 200
+        (killed,) = unended(folder)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: killed not in unended(folder))
+        assert len(unended(folder)) == 1
+        assert provider.stop() == 0
+    assert unended(folder) == []
+    assert witnessed(witness) == written(folder)
+
+
 @pytest.mark.rule("SMSP-AUDIT-001")
 def test_the_provider_serves_on_without_its_keeper_and_gets_another(tmp_path: Path, witness: Path) -> None:
     folder = tmp_path / "provider"

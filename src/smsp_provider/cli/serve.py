@@ -270,11 +270,15 @@ def _start(name: str, listener: Listener, settings: Settings, audit_mark: str) -
             audit.recover()
             throttle.take_back()
 
-        run(
-            lambda: build_application(settings, observer),
-            listener,
-            Supervision(observer, level, look_after_worker, _at_worker_end),
-        )
+        try:
+            run(
+                lambda: build_application(settings, observer),
+                listener,
+                Supervision(observer, level, look_after_worker, _at_worker_end),
+            )
+        finally:
+            # Who ended the lanes of a worker that died has one.
+            audit.close_session()
 
     return start_child(name, work)
 
