@@ -27,7 +27,7 @@ from smsp_provider.config.settings import Settings
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
-from smsp_provider.storage.audit_signing_key import SigningKeyUnusable, make_signing_key, public_pem
+from smsp_provider.storage.audit_signing_key import SigningKeyUnusable, make_signing_key, new_signing_key, public_pem
 from smsp_provider.storage.witness_file import read_witness_file
 from smsp_provider.wiring_alerts import build_log
 from smsp_provider.wiring_audit import build_audit, build_audit_database
@@ -81,11 +81,11 @@ def rotate(config_file: Path, operator: Operator) -> None:
         before = keys.current().public_key
         if keys.next_file.exists():
             raise CannotStart(f"{keys.next_file}: there is one already, which the keeper has not taken over yet")
-        made = make_signing_key(keys.next_file)
-        following = keys.following() if made else None
-        if following is None:
-            raise CannotStart(f"{keys.next_file}: somebody else makes one at this moment")
+        following = new_signing_key()
+        # Before it is there: the keeper takes over what it finds.
         _record(settings, operator, "signing-key", before.hex(), following.public_key.hex())
+        if not following.put_into(keys.next_file):
+            raise CannotStart(f"{keys.next_file}: somebody else makes one at this moment")
         click.echo(public_pem(following.public_key), nl=False)
 
 

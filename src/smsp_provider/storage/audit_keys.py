@@ -11,7 +11,6 @@ Source: SMSP-AUDIT-001; NIST SP 800-38D (AES-GCM).
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from smsp_provider.audit.chain import SealBroken
-from smsp_provider.storage.private_file import NotPrivate, check_private
+from smsp_provider.storage.private_file import NotPrivate, check_private, place_private
 
 __all__ = [
     "AuditKeysUnusable",
@@ -145,7 +144,7 @@ def begin_key_ring(file: Path, now: datetime) -> KeyRing:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileExistsError):
-                _place(file, new_key_ring(now), new=True)
+                place_private(file, new_key_ring(now).text().encode("ascii"), new=True)
         except OSError as error:
             raise AuditKeysUnusable(f"{file}: {error.strerror}") from None
     return read_key_ring(file)
@@ -164,7 +163,7 @@ def rotate_key_ring(file: Path, now: datetime) -> KeyRing:
     """
     ring = _with_new_key(read_key_ring(file).keys, now)
     try:
-        _place(file, ring, new=False)
+        place_private(file, ring.text().encode("ascii"), new=False)
     except OSError as error:
         raise AuditKeysUnusable(f"{file}: {error.strerror}") from None
     return ring
@@ -176,31 +175,6 @@ def _with_new_key(keys: Mapping[str, bytes], now: datetime) -> KeyRing:
     while (key_id := f"{day}.{number}") in keys:
         number += 1
     return KeyRing({**keys, key_id: os.urandom(_KEY_BYTES)}, key_id)
-
-
-def _place(file: Path, ring: KeyRing, *, new: bool) -> None:
-    """Write a ring in one step: nobody ever sees half of it, and a crash leaves the old one or the new one.
-
-    Raises:
-        FileExistsError: with ``new``, somebody else made it.
-    """
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(ring.text())
-            stream.flush()
-            os.fsync(descriptor)
-        if new:
-            os.link(name, file)
-        else:
-            Path(name).replace(file)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _parsed(text: str, place: str) -> KeyRing:

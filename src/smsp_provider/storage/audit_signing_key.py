@@ -5,7 +5,6 @@ stands beside it under the same name with ``.next``: whoever signs names it in a
 then puts it in its place.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from smsp_provider.storage.private_file import NotPrivate, check_private
+from smsp_provider.storage.private_file import NotPrivate, check_private, place_private
 
 __all__ = [
     "SigningKey",
     "SigningKeyFile",
     "SigningKeyUnusable",
     "make_signing_key",
+    "new_signing_key",
     "public_pem",
     "read_public_key",
     "read_signing_key",
@@ -48,6 +48,22 @@ class SigningKey:
         """The signature, 64 bytes."""
         return self._key.sign(statement)
 
+    def put_into(self, file: Path) -> bool:
+        """Keep it in a new file; whether that was not there.
+
+        Raises:
+            SigningKeyUnusable: the file cannot be written.
+        """
+        pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place_private(file, pem, new=True)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
+        return True
+
 
 def make_signing_key(file: Path) -> bool:
     """Make a key where there is no file; whether one was made.
@@ -55,19 +71,12 @@ def make_signing_key(file: Path) -> bool:
     Raises:
         SigningKeyUnusable: the file cannot be written.
     """
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(pem)
-        stream.flush()
-        os.fsync(descriptor)
-    return True
+    return not file.exists() and new_signing_key().put_into(file)
+
+
+def new_signing_key() -> SigningKey:
+    """A random key, in no file."""
+    return SigningKey(Ed25519PrivateKey.generate())
 
 
 def read_signing_key(file: Path) -> SigningKey:

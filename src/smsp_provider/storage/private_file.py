@@ -2,11 +2,12 @@
 
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["NotPrivate", "check_private", "make_private"]
+__all__ = ["NotPrivate", "check_private", "make_private", "place_private"]
 
 _FILE: Final = 0o600
 _DIRECTORY: Final = 0o700
@@ -28,6 +29,33 @@ def make_private(path: Path) -> None:
     # SQLite holds on it in this process.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE))
+
+
+def place_private(path: Path, content: bytes, *, new: bool) -> None:
+    """Write a whole file in one step: nobody ever sees half of it, and a crash or a full disk leaves the old one.
+
+    Raises:
+        FileExistsError: with ``new``, it is there already.
+        OSError: it cannot be written.
+    """
+    # (Made with mode 0600.)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(descriptor)
+        if new:
+            os.link(name, path)
+        else:
+            Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def check_private(path: Path) -> None:

@@ -1,5 +1,7 @@
 """The signing key is a private PEM file that OpenSSL knows, and is never replaced by accident."""
 
+import errno
+import os
 import subprocess
 from pathlib import Path
 
@@ -30,6 +32,19 @@ def test_a_key_is_made_once(file: Path) -> None:
     assert not make_signing_key(file)
     assert read_signing_key(file).public_key == first.public_key
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_leaves_no_half_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SigningKeyUnusable, match="No space left"):
+        make_signing_key(file)
+    assert list(file.parent.iterdir()) == []
+    monkeypatch.undo()
+    assert make_signing_key(file)
+    assert SigningKeyFile(file).current().public_key
 
 
 def test_openssl_verifies_what_was_signed(file: Path, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""`smsp audit signing-key`: no key takes over that nobody put on record."""
+
+from pathlib import Path
+
+import pytest
+
+from audit_samples import start_of
+from audit_trails import happened
+from command_line import run_main
+from signed_in import write_configuration
+from smsp_provider.audit.events import Change
+from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.cli.exit_codes import ExitCode
+from smsp_provider.config.settings import load_settings
+from smsp_provider.engine.system import SystemClock
+from smsp_provider.storage.audit_signing_key import SigningKeyFile
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
+from smsp_provider.wiring_audit import build_audit
+
+
+@pytest.mark.rule("SMSP-AUDIT-008")
+def test_a_rotation_is_on_record_before_its_key_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "provider.toml"
+    write_configuration(config, 'policy = "os-user"\n')
+    state = config.parent / "state"
+
+    def run(command: str) -> tuple[int, str]:
+        done = run_main(monkeypatch, capsys, "audit", "signing-key", command, "--config", config)
+        return done.code, done.err
+
+    assert run("init")[0] == ExitCode.OK
+    trail = build_audit(load_settings(config), SystemClock())
+    trail.record_start(start_of())
+    trail.close_session()
+    (current,) = state.glob("*signing.key")
+    keys = SigningKeyFile(current)
+
+    def full(*_: object) -> None:
+        raise AuditUnavailable("SQLITE_FULL")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChainedAuditTrail, "record_change", full)
+        assert run("rotate")[0] == ExitCode.CANNOT_START
+    assert keys.following() is None
+    assert run("rotate") == (ExitCode.OK, "")
+    following = keys.following()
+    assert following is not None
+    records = happened(build_audit(load_settings(config), SystemClock()).read())
+    changes = [record for record in records if isinstance(record, Change)]
+    assert [following.public_key.hex() in (change.after or "") for change in changes] == [True]
