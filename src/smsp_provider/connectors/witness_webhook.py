@@ -44,7 +44,7 @@ class WitnessWebhook:
 
     def last(self) -> SignedRoot | None:
         """See :meth:`smsp_provider.audit.witness.Witness.last`."""
-        answer = self._call("GET", None)
+        answer = self._call("GET", None, self._deadline())
         if answer.status == _NO_CONTENT:
             return None
         if answer.status != _OK:
@@ -56,17 +56,21 @@ class WitnessWebhook:
 
     def append(self, roots: Sequence[SignedRoot]) -> None:
         """See :meth:`smsp_provider.audit.witness.Witness.append`."""
+        # (One time for all: whoever hands them over has other things to do.)
+        deadline = self._deadline()
         for root in roots:
-            status = self._call("POST", write_line(root)).status
+            status = self._call("POST", write_line(root), deadline).status
             if not _OK <= status < _MULTIPLE_CHOICES:
                 raise WitnessUnavailable(f"HTTP status {status}")
 
-    def _call(self, method: str, body: bytes | None) -> HTTPAnswer:
+    def _deadline(self) -> Deadline:
+        return Deadline(self._clock.monotonic() + self._seconds)
+
+    def _call(self, method: str, body: bytes | None, deadline: Deadline) -> HTTPAnswer:
         try:
             headers = {"Content-Type": "application/json", "Accept": "application/json", **authorisation(self._token)}
         except TokenUnusable as unusable:
             raise WitnessUnavailable(str(unusable)) from None
-        deadline = Deadline(self._clock.monotonic() + self._seconds)
         try:
             return self._transport.call(method, self._transport.target, headers, body, deadline)
         except SpineFailure as failure:

@@ -1,6 +1,7 @@
 """A witness behind HTTPS: it gets each root once, in order, and tells the last one it has. Real TLS on loopback."""
 
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,22 @@ def test_a_witness_that_is_slow_gone_or_somebody_else_is_unavailable(pki: TestPK
     for witness in (gone, without_token):
         with pytest.raises(WitnessUnavailable):
             witness.last()
+
+
+def test_a_witness_that_takes_its_time_for_each_root_gets_no_more_in_all(pki: TestPKI) -> None:
+    taken: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while (request := peer.read_request()) is not None:
+            taken.append(request)
+            time.sleep(0.1)
+            peer.send(http_answer(b"", "201 Created"))
+
+    with ScriptedServer(script, context=served_by(pki)) as server:
+        witness = WitnessWebhook(server.url(), RealClock(), server_only_context(pki.ca), seconds=0.5)
+        with pytest.raises(WitnessUnavailable):
+            witness.append(roots(20))
+    assert len(taken) <= 6
 
 
 def test_an_answer_that_is_no_root_is_told(pki: TestPKI) -> None:

@@ -287,6 +287,30 @@ def test_a_witness_that_was_out_of_reach_gets_all_it_missed_in_order(world: Worl
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_slow_witness_catches_up_in_small_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, lane = world.folder(), world.maker.begin("writer-a")
+    folder.run()
+    world.witness.reachable = False
+    for _ in range(30):
+        world.maker.exchange(lane)
+        folder.run()
+    world.witness.reachable = True
+    world.clock.at += timedelta(seconds=10)
+    seconds = 2.0
+    append = WitnessFile.append
+
+    def slow(file: WitnessFile, roots: Sequence[SignedRoot]) -> None:
+        world.clock.at += timedelta(seconds=seconds * len(roots))
+        append(file, roots)
+
+    monkeypatch.setattr(WitnessFile, "append", slow)
+    folder.run()
+    assert 2 <= len(world.witnessed()) <= 5
+    seconds = 0.0
+    folder.run()
+    assert world.witnessed() == world.roots()
+
+
 def test_a_database_that_is_behind_its_witness_gets_no_roots(world: World) -> None:
     lane = world.maker.begin("writer-a")
     world.folder().run()
