@@ -59,6 +59,7 @@ class SqliteSearchIndex:
         self._index_keys: Final = keys
         self._guard: Final = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
         self._known: dict[date, tuple[bytes, bytes]] = {}
         """The keys of the days with what they were unwrapped from: another one is there after a day was made anew."""
 
@@ -245,6 +246,10 @@ class SqliteSearchIndex:
             try:
                 if self._connection is None:
                     self._connection = self._connect()
+                    self._inode = self._path.stat().st_ino
+                elif self._inode != self._path.stat().st_ino:
+                    # (What goes into a file without a name, nobody finds.)
+                    raise IndexUnusable(f"the search index {self._path.name} was replaced while in use")
                 yield self._connection
             except sqlite3.Error as error:
                 reason = getattr(error, "sqlite_errorname", None) or type(error).__name__

@@ -64,6 +64,29 @@ def test_damage_of_a_lane_is_an_alert_once_and_the_rest_is_indexed(
 
 
 @pytest.mark.rule("SMSP-AUDIT-007")
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_an_index_that_is_taken_away_is_made_anew(settings: Settings, *, replaced: bool) -> None:
+    trail = _written(settings, "one")
+    database = build_audit_database(settings)
+    task = IndexTask(settings, database, SystemClock(), Listener())
+    task.run()
+    file = settings.audit.database.with_name("audit-index.db")
+    for part in file.parent.glob("audit-index.db*"):
+        part.unlink()
+    if replaced:
+        file.touch(mode=0o600)
+    with pytest.raises(AuditUnavailable, match="audit-index"):
+        task.run()
+    task.run()
+    index = build_index(settings, database, SystemClock())
+    assert {lane: progress.n for lane, progress in index.progress().items()} == {1: 3}
+    index.close()
+    task.close()
+    trail.close_session()
+    database.close()
+
+
+@pytest.mark.rule("SMSP-AUDIT-007")
 def test_an_index_that_cannot_be_used_is_tried_again(settings: Settings) -> None:
     trail = _written(settings, "one")
     database = build_audit_database(settings)
