@@ -112,6 +112,27 @@ def test_a_verification_without_one_of_its_checks_lets_something_through(
 
 
 @pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("ALTER TABLE content ENABLE ROW LEVEL SECURITY", "row level security of content"),
+        ("CREATE RULE nothing AS ON INSERT TO lane_end DO INSTEAD NOTHING", "rule nothing of lane_end"),
+        (
+            "CREATE TRIGGER swallow BEFORE INSERT ON content FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "trigger swallow of content",
+        ),
+    ],
+    ids=["row level security", "a rule", "a trigger"],
+)
+def test_what_somebody_put_on_a_table_of_postgresql_is_found(postgresql: Scene, statement: str, what: str) -> None:
+    with postgresql.copy() as copy:
+        copy.hand.run(statement)
+        copy.hand.hide()
+        found = [finding.what for finding in copy.verified().findings]
+    assert any(what in text for text in found)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
 def test_what_sqlite_takes_for_a_number_is_found(sqlite: Scene) -> None:
     with sqlite.copy() as copy:
         lane = copy.lanes[0]

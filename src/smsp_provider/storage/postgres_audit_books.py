@@ -1,5 +1,6 @@
 """What a trail in PostgreSQL holds beside its records, for whoever verifies it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, LiteralString
 
@@ -10,6 +11,7 @@ from smsp_provider.storage.postgres_session import connect
 
 __all__ = ["PostgresTrailBooks"]
 
+_OF_A_DAY: Final = re.compile(r"_[0-9]{8}$")
 _PAGE: Final = 10_000
 _MOST_STRAYS: Final = 100
 _QUERY_SECONDS: Final = 600.0
@@ -68,8 +70,24 @@ class PostgresTrailBooks:
         for table, guard in _GUARDS:
             if (table, guard) not in there:
                 yield f"the trigger {guard} of {table} is gone, or not always on"
+        yield from self._strange_doings()
         yield from self._stray_rows("chain")
         yield from self._stray_rows("content")
+
+    def _strange_doings(self) -> Iterator[str]:
+        """What somebody has put on the tables, so that they keep or show something else than what is written."""
+        query: LiteralString = (
+            "SELECT c.relname, 'trigger ' || t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid"
+            " WHERE c.relnamespace = 'smsp_audit'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0"
+            " UNION ALL SELECT c.relname, 'rule ' || r.rulename FROM pg_rewrite AS r JOIN pg_class AS c"
+            " ON c.oid = r.ev_class WHERE c.relnamespace = 'smsp_audit'::regnamespace"
+            " UNION ALL SELECT relname, 'row level security' FROM pg_class"
+            " WHERE relnamespace = 'smsp_audit'::regnamespace AND relrowsecurity"
+        )
+        ours = {(table, f"trigger {guard}") for table, guard in _GUARDS}
+        for table, what in self._ask(query):
+            if (_OF_A_DAY.sub("", table), what) not in ours:
+                yield f"the {what} of {table} is nothing of the provider's"
 
     def _stray_rows(self, table: LiteralString) -> Iterator[str]:
         query: LiteralString = (
