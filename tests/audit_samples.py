@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from smsp_provider.audit.events import Ending, EndingKind, Intent, RequestFacts, Source, Start
+from smsp_provider.audit.trail import AuditTrail
 from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.response_codes import ResponseCode
 
-__all__ = ["SystemClock", "ending_of", "intent_of", "run_program", "start_of", "start_program"]
+__all__ = ["SystemClock", "ending_of", "intent_of", "recovered", "run_program", "start_of", "start_program"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 NUMBER = "9434765919"
@@ -74,3 +75,11 @@ def run_program(program: str, path: Path, *arguments: str) -> str:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     return output
+
+
+def recovered(trail: AuditTrail) -> int:
+    """What a recovery closes after a process died: a database may need a moment to learn of that."""
+    give_up = time.monotonic() + 20
+    while not (closed := trail.recover()) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    return closed
