@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: sandbox test evidence evidence-table check bench demo-security soak shared-test unit-test pins clean
+.PHONY: sandbox test evidence evidence-table check bench demo-security soak audit-soak shared-test unit-test pins clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
@@ -52,6 +52,15 @@ demo-security: $(VENV)/.dev
 soak: $(VENV)/.dev
 	PYTHONPATH=src:tests $(BIN)/python -m soak $(SOAK)
 	PYTHONPATH=src:tests $(BIN)/python -m soak --mutants
+
+# What the audit trail is proven by, at full length: 50 kills, 200 manipulations, a full disk, cut databases, a million
+# junk requests. Some twenty minutes.
+audit-soak: $(VENV)/.dev
+	PYTHONPATH=src:tests $(BIN)/python -m soak.crash --kills 50
+	PYTHONPATH=src:tests $(BIN)/python -m tamper
+	PYTHONPATH=src:tests $(BIN)/python -m soak.outages
+	PYTHONPATH=src:tests $(BIN)/python -m soak.postgres_outages
+	PYTHONPATH=src:tests $(BIN)/python -m soak.junk
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
