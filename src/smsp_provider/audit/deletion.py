@@ -13,7 +13,7 @@ from typing import Final
 
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer, RecordRange
 from smsp_provider.audit.encoding import encode
-from smsp_provider.domain.nhs_number import without_nhs_numbers
+from smsp_provider.domain.nhs_number_text import without_nhs_numbers
 
 __all__ = [
     "MOST_RANGES",

@@ -14,7 +14,8 @@ from smsp_provider.audit.events import Change, Ending, OperatorAct, Record, Refu
 from smsp_provider.audit.exchanges import Happening, Part
 from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.audit.terms import EXCHANGE, users_in
-from smsp_provider.domain.nhs_number import NHSNumber, without_nhs_numbers
+from smsp_provider.domain.nhs_number import NHSNumber
+from smsp_provider.domain.nhs_number_text import without_nhs_numbers
 
 __all__ = ["FIELDS", "TABLE_HEAD", "row_of", "table_row"]
 

@@ -1,24 +1,18 @@
 """The NHS number: ten ASCII digits of which the last is a modulus 11 check digit (SMSP-VAL-002)."""
 
-import re
 from dataclasses import dataclass
 from operator import mul
 from typing import Final
 
 from smsp_provider.domain.masking import Masked
 
-__all__ = ["InvalidNHSNumber", "NHSNumber", "is_nhs_number", "without_nhs_numbers"]
+__all__ = ["InvalidNHSNumber", "NHSNumber", "is_nhs_number"]
 
 _LENGTH: Final = 10
 _WEIGHTS: Final = range(_LENGTH, 1, -1)
 """Of the first nine digits; the tenth is the check digit."""
 _WEIGHT_OF_ZEROS: Final = ord("0") * sum(_WEIGHTS)
 """What the codes of the characters weigh more than their digits."""
-
-_UUID_OR_NUMBER: Final = re.compile(
-    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?<![0-9])[0-9]{3}[ ./-]?[0-9]{3}[ ./-]?[0-9]{4}(?![0-9])"
-)
-"""What could be an NHS number, but not within a UUID."""
 
 
 class InvalidNHSNumber(ValueError):
@@ -32,11 +26,6 @@ def is_nhs_number(text: str) -> bool:
     weighted: int = sum(map(mul, text.encode(), _WEIGHTS)) - _WEIGHT_OF_ZEROS
     # A remainder of 1 would need the check digit 10: such a number is never issued, and no digit equals 10.
     return (11 - weighted % 11) % 11 == int(text[-1])
-
-
-def without_nhs_numbers(text: str, mask: str = "[masked]") -> str:
-    """Free text with ``mask`` in the place of every well-formed NHS number, grouped or not; UUIDs stay as they are."""
-    return _UUID_OR_NUMBER.sub(lambda found: mask if is_nhs_number(re.sub("[ ./-]", "", found[0])) else found[0], text)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
