@@ -207,10 +207,13 @@ class SqliteTrailReader:
         table, last = f"{kind}_{suffix_of(lane.day)}", first_id(lane.id, after)
         if not self._has_table(table):
             return
+        ending = f"SELECT max(id) FROM {table} WHERE id <= ?"  # noqa: S608 - our own name
         query = f"SELECT id, {columns} FROM {table} WHERE id > ? AND id <= ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - our own names
         try:
             with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
-                while page := connection.execute(query, (last, last_id(lane.id))).fetchall():
+                # Up to where it ends now: what reads chain and contents side by side finds no further records in one.
+                (end,) = connection.execute(ending, (last_id(lane.id),)).fetchone()
+                while page := connection.execute(query, (last, end)).fetchall():
                     for _, *row in page:
                         yield make(row)
                     last = page[-1][0]
