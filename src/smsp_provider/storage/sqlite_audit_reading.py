@@ -23,7 +23,6 @@ from smsp_provider.storage.sqlite_file import connect_reader
 __all__ = ["SqliteTrailReader", "unavailable"]
 
 _LANE: Final = "SELECT id, token, day, writer, key_id, wrapped_key FROM lane"
-_PAGE: Final = 1000
 _CHAINED: Final = 'lane, n, kind, at, exchange, "commitment", link'
 _OPEN_INTENTS: Final = (
     "SELECT exchange FROM ({rows}) WHERE kind = 'intent' EXCEPT"
@@ -105,11 +104,11 @@ class SqliteTrailReader:
 
     def chain(self, lane: Lane, *, after: int = 0) -> Iterator[ChainedRecord]:
         """See :meth:`TrailReader.chain`."""
-        return self._rows(lane, after, "chain", _CHAINED, ChainedRecord._make)
+        return self._rows(lane, after, f"SELECT {_CHAINED} FROM chain_", ChainedRecord._make)  # noqa: S608 - constants
 
     def contents(self, lane: Lane, *, after: int = 0) -> Iterator[SealedContent]:
         """See :meth:`TrailReader.contents`."""
-        return self._rows(lane, after, "content", "lane, n, sealed", SealedContent._make)
+        return self._rows(lane, after, "SELECT lane, n, sealed FROM content_", SealedContent._make)
 
     def content(self, lane: Lane, n: int) -> SealedContent | None:
         """See :meth:`TrailReader.content`."""
@@ -202,23 +201,12 @@ class SqliteTrailReader:
                     raise
                 return []
 
-    def _rows(self, lane: Lane, after: int, kind: str, columns: str, make: Callable[[Any], Row]) -> Iterator[Row]:
-        """In pages: SQLite cannot empty its write-ahead log while somebody is in the middle of a statement."""
-        table, last = f"{kind}_{suffix_of(lane.day)}", first_id(lane.id, after)
-        if not self._has_table(table):
+    def _rows(self, lane: Lane, after: int, query: str, make: Callable[[Any], Row]) -> Iterator[Row]:
+        table = suffix_of(lane.day)
+        if not self._has_table(query.rpartition(" ")[2] + table):
             return
-        ending = f"SELECT max(id) FROM {table} WHERE id <= ?"  # noqa: S608 - our own name
-        query = f"SELECT id, {columns} FROM {table} WHERE id > ? AND id <= ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608 - our own names
-        try:
-            with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
-                # Up to where it ends now: what reads chain and contents side by side finds no further records in one.
-                (end,) = connection.execute(ending, (last_id(lane.id),)).fetchone()
-                while page := connection.execute(query, (last, end)).fetchall():
-                    for _, *row in page:
-                        yield make(row)
-                    last = page[-1][0]
-        except (sqlite3.Error, OSError, StorageUnsafe, TypeError) as error:
-            raise unavailable(error) from None
+        where = " WHERE id > ? AND id <= ? ORDER BY id"
+        yield from self._iterate(query + table + where, (first_id(lane.id, after), last_id(lane.id)), make)
 
     def _ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         with self._asking() as connection:
