@@ -51,19 +51,22 @@ class SqliteTrailBooks:
             self._rows("SELECT lane, n, tombstone_lane, tombstone_n FROM erased ORDER BY lane, n"),
         )
 
+    def _wanted(self) -> dict[str, str]:
+        days = sorted(date.fromisoformat(day) for (day,) in self._rows("SELECT DISTINCT day FROM lane"))
+        return _objects([*TRAIL, *(statement for day in days for statement in day_statements(day))])
+
     def strays(self) -> Iterator[str]:
         """See :meth:`TrailBooks.strays`; besides, the triggers and tables of this form that are gone or changed."""
-        days: set[date] = set()
-        for (day,) in self._rows("SELECT DISTINCT day FROM lane"):
-            days.add(date.fromisoformat(day))
+        wanted = self._wanted()
         kept = dict(self._rows("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
-        wanted = _objects([*TRAIL, *(statement for day in sorted(days) for statement in day_statements(day))])
         for name, statement in wanted.items():
             if name not in kept:
                 yield f"{name} is gone from the database"
             elif kept[name] != statement:
                 yield f"{name} is not as the provider made it"
-        yield from (f"{name} is nothing of the provider's" for name in kept if name not in wanted)
+        # (Asked again: a day may have begun since.)
+        known = self._wanted()
+        yield from (f"{name} is nothing of the provider's" for name in kept if name not in known)
         yield from ("the trail has another form than its file" for _ in self._rows(_OTHER_FORM, (FORM,)))
         for (lane,) in self._rows("SELECT lane FROM lane_end WHERE lane NOT IN (SELECT id FROM lane)"):
             yield f"lane {lane} is marked as ended, and is not there"
