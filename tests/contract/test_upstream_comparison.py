@@ -146,15 +146,32 @@ def test_what_differs_is_named_without_its_value(
 
 
 @pytest.mark.rule("SMSP-PDS-002")
-def test_nothing_of_a_patient_is_kept_until_the_next_comparison(bench: Callable[..., Bench]) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [None, Fault(FaultKind.HTML), Fault(FaultKind.UNCORRELATED), Fault(FaultKind.HTTP_STATUS, status=404)],
+    ids=["good", "unreadable", "another request's", "refused"],
+)
+def test_nothing_of_a_patient_is_kept_until_the_next_comparison(
+    worlds: Mapping[str, ConnectorWorld], bench: Callable[..., Bench], fault: Fault | None
+) -> None:
+    spine = worlds[FHIR].spine
+    assert spine is not None
     at = bench()
-    at.ask(Retrieval(NUMBER))
-    at.found(1)
-
-    for _ in range(20):  # few times: looking at every object takes long
-        if not any(isinstance(one, _Job) for one in gc.get_objects()):
-            return
-        time.sleep(0.2)
+    if fault is not None:
+        spine.faults.every(1, replace(fault, interaction=READ))
+    # By its query, as other tests of this process may have comparisons that wait.
+    query = Retrieval(NUMBER)
+    gc.collect()
+    gc.disable()  # nothing may need it to be forgotten
+    try:
+        at.ask(query)
+        at.found(1)
+        for _ in range(20):  # few times: looking at every object takes long
+            if not any(isinstance(one, _Job) and one.query is query for one in gc.get_objects()):
+                return
+            time.sleep(0.2)
+    finally:
+        gc.enable()
     raise AssertionError
 
 

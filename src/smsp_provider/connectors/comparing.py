@@ -162,7 +162,8 @@ class Comparing:
         try:
             found = self._other.ask(job.query, job.sender, deadline)
         except SpineFailure as failure:
-            found = failure
+            # Without its traceback, whose frames would hold it and with it the patient until the next collection (W12).
+            found = failure.with_traceback(None)
         self._audit.close(
             Ending(
                 exchange_id,

@@ -62,7 +62,8 @@ def _judged(query: SpineQuery, answer: SpineAnswer | SpineFailure) -> AdmittedAn
     try:
         return admit(query, answer)
     except GateRefusal as refusal:
-        return refusal
+        # Without its traceback, whose frames would hold the patient until the next collection (W12).
+        return refusal.with_traceback(None)
 
 
 def _said(judged: AdmittedAnswer | Exception, code_map: PDSCodeMap) -> str:
