@@ -215,3 +215,47 @@ def test_giving_up_in_the_moment_of_being_chosen_leaves_no_group_without_a_leade
     assert set(done) <= set(written)
     assert len(written) == len(set(written))
     assert written[-1] == -1
+
+
+@pytest.mark.parametrize(("took", "gathers"), [(0.0, 0.0), (0.004, 0.002), (0.010, 0.005), (9.0, 0.005)], ids=str)
+def test_who_leads_after_another_gathers_for_half_of_what_the_last_batch_took(took: float, gathers: float) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    now = 0.0
+    slept: list[float] = []
+    batches: list[list[str]] = []
+
+    def write(items: Sequence[str]) -> None:
+        nonlocal now
+        if items == ["first"]:
+            entered.set()
+            gate.wait(10)
+        now += took
+        batches.append(list(items))
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        # In this very wait another one comes: it is written with those that were there.
+        late.start()
+        _until(lambda: len(group._pending) == 2)
+
+    group: GroupCommit[str] = GroupCommit(write, wait_s=10, sleep=sleep, monotonic=lambda: now)
+    first, second, late = (threading.Thread(target=group.submit, args=(item,)) for item in ("first", "second", "late"))
+    first.start()
+    assert entered.wait(10)
+    assert slept == []
+    second.start()
+    _until(lambda: len(group._pending) == 1)
+    gate.set()
+    for thread in (first, second):
+        thread.join(10)
+    late.join(10)
+    assert slept == [pytest.approx(gathers)]
+    assert batches == [["first"], ["second", "late"]]
+
+
+def test_a_single_caller_gathers_nobody() -> None:
+    slept: list[float] = []
+    group: GroupCommit[str] = GroupCommit(lambda _: time.sleep(0.001), wait_s=1, sleep=slept.append)
+    for _ in range(3):
+        group.submit("item")
+    assert slept == []
