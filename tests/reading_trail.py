@@ -6,7 +6,7 @@ from smsp_provider.audit.events import Record
 from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.wiring_audit import build_audit_reader
+from smsp_provider.wiring.audit import build_audit_reader
 
 __all__ = ["openings_in", "records_in"]
 

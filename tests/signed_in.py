@@ -13,8 +13,8 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.operators import Account, Operator, Role
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.operator_key import make_key
-from smsp_provider.wiring_audit import build_audit
-from smsp_provider.wiring_operators import operator_key_file
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.operators import operator_key_file
 
 __all__ = ["ACCOUNTS", "ADMINISTRATOR", "Desk", "write_configuration"]
 

@@ -23,7 +23,7 @@ from smsp_provider.simulator.pki import make_pki
 from smsp_provider.storage.client_form import prepare
 from smsp_provider.storage.client_registry import ClientChange
 from smsp_provider.web.tls import ServerTLS
-from smsp_provider.wiring import build_client_store
+from smsp_provider.wiring.provider import build_client_store
 
 __all__ = ["admittance", "make_registry", "registered", "server_tls"]
 

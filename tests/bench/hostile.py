@@ -27,7 +27,7 @@ from hostile_vectors import hostile_vectors
 from smsp_provider.web import spyne_app
 from smsp_provider.web.edge import Environ, WSGIApplication
 from smsp_provider.web.memory import settle
-from smsp_provider.wiring import build_provider
+from smsp_provider.wiring.provider import build_provider
 
 __all__ = ["hostile"]
 

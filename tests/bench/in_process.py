@@ -26,7 +26,7 @@ from smsp_provider.engine.exchange import InboundExchange, Peer
 from smsp_provider.web import spyne_app, wsgi
 from smsp_provider.web.edge import Environ, WSGIApplication
 from smsp_provider.web.memory import settle
-from smsp_provider.wiring import Provider, build_provider
+from smsp_provider.wiring.provider import Provider, build_provider
 
 __all__ = ["Work", "floor_work", "in_process", "through_engine", "through_wsgi"]
 

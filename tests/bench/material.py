@@ -37,7 +37,7 @@ from smsp_provider.simulator.records import Span, SpineAddress, SpineName, Spine
 from smsp_provider.simulator.spine import Spine
 from smsp_provider.spine.hl7v3.query import MessageIds, Route, build_query
 from smsp_provider.web.edge import Documents, Edge
-from smsp_provider.wiring import Provider
+from smsp_provider.wiring.provider import Provider
 
 __all__ = [
     "PATH",

@@ -32,8 +32,8 @@ from smsp_provider.web import spyne_app
 from smsp_provider.web.application import build_application
 from smsp_provider.web.edge import Environ, StartResponse, WSGIApplication
 from smsp_provider.web.server import Listener, Supervision, run
-from smsp_provider.wiring import build_provider
-from smsp_provider.wiring_audit import build_audit_database, build_audit_keys
+from smsp_provider.wiring.audit import build_audit_database, build_audit_keys
+from smsp_provider.wiring.provider import build_provider
 
 Options = dict[str, Any]
 

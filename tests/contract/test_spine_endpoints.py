@@ -17,7 +17,7 @@ from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.spine_queries import CrossCheckTrace, Retrieval, SimpleTrace, SpineQuery
 from smsp_provider.engine.ports import Deadline, SpineSender
-from smsp_provider.wiring import build_provider
+from smsp_provider.wiring.provider import build_provider
 from tls_fixtures import TestPKI, make_pki
 
 Connecting = Callable[..., HL7v3Connector]

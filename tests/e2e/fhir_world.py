@@ -33,7 +33,7 @@ from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.pki import make_pki
 from smsp_provider.simulator.records import SpinePatient
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
-from smsp_provider.wiring import build_provider
+from smsp_provider.wiring.provider import build_provider
 
 __all__ = ["FHIRWorld", "make_fhir_world", "provider_over_fhir"]
 

@@ -20,7 +20,7 @@ from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.cli.serve import check_roots
 from smsp_provider.config.settings import Environment, load_settings
 from smsp_provider.storage.witness_file import read_witness_file
-from smsp_provider.wiring_audit import build_audit_database
+from smsp_provider.wiring.audit import build_audit_database
 
 _WAIT_SECONDS = 30.0
 

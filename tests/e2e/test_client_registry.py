@@ -23,7 +23,7 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.simulator.patients import PatientStore
 from smsp_provider.simulator.population import load_population
 from smsp_provider.simulator.server import EmbeddedSpine
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
 
 IN_FORCE_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0

@@ -18,7 +18,7 @@ from signed_in import ACCOUNTS, write_configuration
 from smsp_provider.audit.events import Change, OperatorAct, OperatorActKind
 from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
 from terminal_session import Terminal, at_terminal
 
 pytestmark = [pytest.mark.rule("SMSP-IG-001", "SMSP-IG-002", "SMSP-AUDIT-008", "SMSP-AUDIT-009"), pytest.mark.slow]

@@ -45,8 +45,8 @@ from smsp_provider.simulator.pki import KeyPair
 from smsp_provider.simulator.population import load_population
 from smsp_provider.simulator.population.book import number
 from smsp_provider.simulator.spine import Reply, Spine
-from smsp_provider.wiring import build_refusals
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.provider import build_refusals
 
 _ODS: Final = "urn:nhs-uk:identity:ods:A1001"
 _ASID: Final = "200000000115"

@@ -54,7 +54,7 @@ from smsp_provider.simulator.records import SpinePatient
 from smsp_provider.simulator.server import EmbeddedSpine, SpineTLS
 from smsp_provider.simulator.spine import Reply as SpineReply
 from smsp_provider.simulator.spine import Spine
-from smsp_provider.wiring import Provider, build_provider
+from smsp_provider.wiring.provider import Provider, build_provider
 
 __all__ = [
     "CROSS_CHECK",

@@ -36,7 +36,7 @@ from smsp_provider.config.settings import (
     ThrottleSettings,
 )
 from smsp_provider.engine.exchange import InboundExchange, Peer
-from smsp_provider.wiring import build_provider
+from smsp_provider.wiring.provider import build_provider
 from soak.marks import asked_for, foreign_marks, response_code
 from soak.mutants import MUTANTS
 

@@ -40,8 +40,8 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientChange
 from smsp_provider.web.application import build_application
 from smsp_provider.web.edge import StartResponse
-from smsp_provider.wiring import build_refusals
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.provider import build_refusals
 
 __all__ = ["Flood", "flood_in_process", "flood_over_tls"]
 

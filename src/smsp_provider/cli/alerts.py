@@ -14,7 +14,7 @@ from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.alert_sinks import SinkFailed
 from smsp_provider.observe.logs import alert_line
-from smsp_provider.wiring_alerts import build_alert_sinks
+from smsp_provider.wiring.alerts import build_alert_sinks
 
 __all__ = ["alerts"]
 

@@ -28,7 +28,7 @@ from smsp_provider.storage.audit_keys import AuditKeysUnusable, read_key_ring
 from smsp_provider.storage.audit_sealing import KeyRingUnsealer
 from smsp_provider.storage.audit_signing_key import SigningKeyUnusable, read_public_key
 from smsp_provider.storage.witness_file import read_witness_file
-from smsp_provider.wiring_roots import build_books, build_signing_keys
+from smsp_provider.wiring.roots import build_books, build_signing_keys
 
 __all__ = ["archive", "archive_verify", "restore"]
 

@@ -8,8 +8,8 @@ from smsp_provider.cli.audit_looking import index_office
 from smsp_provider.config.settings import Settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_index_check import check_index
-from smsp_provider.wiring_audit import build_unsealer
-from smsp_provider.wiring_search import build_index_keys
+from smsp_provider.wiring.audit import build_unsealer
+from smsp_provider.wiring.search import build_index_keys
 
 __all__ = ["index_findings"]
 

@@ -11,7 +11,7 @@ from smsp_provider.engine.ports import Clock
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_indexer import AuditIndexer
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
-from smsp_provider.wiring_search import build_index, build_indexer
+from smsp_provider.wiring.search import build_index, build_indexer
 
 __all__ = ["IndexTask"]
 

@@ -22,10 +22,10 @@ from smsp_provider.observe.logs import LogObserver
 from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.keeper_state import KeeperState, write_keeper_state
 from smsp_provider.storage.shared_refusals import SharedRefusals
-from smsp_provider.wiring import build_refusals
-from smsp_provider.wiring_audit import build_audit, build_audit_database, keep_to_trail
-from smsp_provider.wiring_deletion import finishing
-from smsp_provider.wiring_roots import build_folder
+from smsp_provider.wiring.audit import build_audit, build_audit_database, keep_to_trail
+from smsp_provider.wiring.deletion import finishing
+from smsp_provider.wiring.provider import build_refusals
+from smsp_provider.wiring.roots import build_folder
 
 __all__ = ["keeper_state_file", "run_keeper"]
 

@@ -21,8 +21,8 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
 from smsp_provider.storage.audit_keys import AuditKeysUnusable, KeyRing, begin_key_ring, new_key_ring, rotate_key_ring
 from smsp_provider.storage.audit_sealing import rewrap_lanes
-from smsp_provider.wiring_audit import build_audit_database, build_audit_keys
-from smsp_provider.wiring_search import build_index
+from smsp_provider.wiring.audit import build_audit_database, build_audit_keys
+from smsp_provider.wiring.search import build_index
 
 __all__ = ["keys"]
 

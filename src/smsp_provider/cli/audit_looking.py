@@ -24,8 +24,8 @@ from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_indexer import AuditIndexer
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
 from smsp_provider.storage.audit_search import AuditSearch
-from smsp_provider.wiring_audit import build_audit_database, build_unsealer
-from smsp_provider.wiring_search import build_index, build_indexer
+from smsp_provider.wiring.audit import build_audit_database, build_unsealer
+from smsp_provider.wiring.search import build_index, build_indexer
 
 __all__ = ["IndexOffice", "Question", "asked", "index_office", "nhs_number", "search_of"]
 

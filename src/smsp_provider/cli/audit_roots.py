@@ -29,9 +29,9 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
 from smsp_provider.storage.audit_signing_key import SigningKeyUnusable, make_signing_key, new_signing_key, public_pem
 from smsp_provider.storage.witness_file import read_witness_file
-from smsp_provider.wiring_alerts import build_log
-from smsp_provider.wiring_audit import build_audit, build_audit_database
-from smsp_provider.wiring_roots import build_signing_keys, build_witnesses, have_signing_key
+from smsp_provider.wiring.alerts import build_log
+from smsp_provider.wiring.audit import build_audit, build_audit_database
+from smsp_provider.wiring.roots import build_signing_keys, build_witnesses, have_signing_key
 
 __all__ = ["keep", "signing_key", "witness"]
 

@@ -32,8 +32,8 @@ from smsp_provider.storage.sqlite_audit_books import SqliteTrailBooks
 from smsp_provider.storage.sqlite_audit_reading import SqliteTrailReader
 from smsp_provider.storage.witness_file import read_witness_file
 from smsp_provider.storage.witness_handing import WitnessDiffers
-from smsp_provider.wiring_audit import build_audit_database, build_unsealer
-from smsp_provider.wiring_roots import build_books, build_signing_keys, check_witnesses
+from smsp_provider.wiring.audit import build_audit_database, build_unsealer
+from smsp_provider.wiring.roots import build_books, build_signing_keys, check_witnesses
 
 __all__ = ["verify_command"]
 

@@ -21,10 +21,10 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_keys import AuditKeysUnusable, key_ring_from_environment, read_key_ring
 from smsp_provider.storage.audit_signing_key import SigningKeyUnusable
 from smsp_provider.web.application import listeners
-from smsp_provider.wiring import build_policy
-from smsp_provider.wiring_alerts import build_alert_sinks
-from smsp_provider.wiring_roots import build_signing_keys, build_witnesses
-from smsp_provider.wiring_upstream import fhir_context, signing_keys
+from smsp_provider.wiring.alerts import build_alert_sinks
+from smsp_provider.wiring.provider import build_policy
+from smsp_provider.wiring.roots import build_signing_keys, build_witnesses
+from smsp_provider.wiring.upstream import fhir_context, signing_keys
 from smsp_provider.xmlcore.schemas import SchemaPackError, Schemas
 
 __all__ = ["check_files"]

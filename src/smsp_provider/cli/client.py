@@ -20,7 +20,7 @@ from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.admission_use import ClientUse
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
-from smsp_provider.wiring import client_use, shared_asids
+from smsp_provider.wiring.provider import client_use, shared_asids
 
 __all__ = ["client"]
 

@@ -7,7 +7,7 @@ from smsp_provider.cli.client_session import prepare_registry, registry_of
 from smsp_provider.cli.client_view import concerns_of
 from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.config.settings import ClientPolicy, Environment, Settings
-from smsp_provider.wiring import shared_asids
+from smsp_provider.wiring.provider import shared_asids
 
 __all__ = ["ready_registry", "registry_warnings"]
 

@@ -29,8 +29,8 @@ from smsp_provider.storage.client_registry import (
     RegistryState,
 )
 from smsp_provider.storage.client_rows import BrokenClient
-from smsp_provider.wiring import build_client_store
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.provider import build_client_store
 
 __all__ = ["ClientSession", "Planned", "open_session", "prepare_registry", "readable", "registry_of", "session_of"]
 

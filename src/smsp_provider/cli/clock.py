@@ -13,7 +13,7 @@ from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.cli.table import print_table
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.clock_watch import ClockReading, problems
-from smsp_provider.wiring_clock import build_clock_reader
+from smsp_provider.wiring.clock import build_clock_reader
 
 __all__ = ["clock"]
 

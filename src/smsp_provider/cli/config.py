@@ -11,7 +11,7 @@ from smsp_provider.cli.config_origin import config_option, effective_values, pri
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.table import print_table
 from smsp_provider.config.policies import policies_in_force
-from smsp_provider.wiring_roots import witness_warnings
+from smsp_provider.wiring.roots import witness_warnings
 
 __all__ = ["config"]
 

@@ -29,8 +29,8 @@ from smsp_provider.engine.system import RandomIds
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_deletion import AuditDeletions
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
-from smsp_provider.wiring_audit import build_unsealer
-from smsp_provider.wiring_deletion import erasing_of
+from smsp_provider.wiring.audit import build_unsealer
+from smsp_provider.wiring.deletion import erasing_of
 
 __all__ = ["DeletionDesk", "Progress", "deletion_desk", "whole_trail_only"]
 

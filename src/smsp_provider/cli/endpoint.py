@@ -31,7 +31,7 @@ from smsp_provider.cli.table import print_table
 from smsp_provider.domain.client_document import canonical_json
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
 
 __all__ = ["endpoint"]
 

@@ -18,9 +18,9 @@ from smsp_provider.observe.limits_watch import LimitsWatch
 from smsp_provider.observe.metrics import CountingObserver
 from smsp_provider.observe.spine_watch import SpineWatch
 from smsp_provider.observe.traffic_watch import TrafficWatch
-from smsp_provider.wiring import build_counters, build_throttle
-from smsp_provider.wiring_audit import vocabulary_file
-from smsp_provider.wiring_clock import build_clock_reader
+from smsp_provider.wiring.audit import vocabulary_file
+from smsp_provider.wiring.clock import build_clock_reader
+from smsp_provider.wiring.provider import build_counters, build_throttle
 
 __all__ = ["host_tasks"]
 

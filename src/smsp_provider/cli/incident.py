@@ -26,7 +26,7 @@ from smsp_provider.domain.operators import Permission
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
 from smsp_provider.storage.audit_lanes import AuditLanes
-from smsp_provider.wiring_audit import build_audit_database, build_unsealer
+from smsp_provider.wiring.audit import build_audit_database, build_unsealer
 
 __all__ = ["incident"]
 

@@ -30,8 +30,8 @@ from smsp_provider.storage.operator_key import KeyUnusable
 from smsp_provider.storage.operator_login import LoginRefused, OperatorLogin
 from smsp_provider.storage.operator_sessions import OperatorSessions, SessionOver
 from smsp_provider.storage.operator_token_file import OperatorTokenFile, TokenFileUnsafe
-from smsp_provider.wiring_audit import build_audit
-from smsp_provider.wiring_operators import (
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.operators import (
     build_accounts,
     build_login,
     build_sessions,

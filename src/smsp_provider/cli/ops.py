@@ -20,8 +20,8 @@ from smsp_provider.observe.metrics import CONTENT_TYPE, RootsMade, exposition, t
 from smsp_provider.storage.keeper_state import read_keeper_state
 from smsp_provider.web.application import is_writable
 from smsp_provider.web.ops import Readiness, serve_ops
-from smsp_provider.wiring import build_client_store, build_counters, build_throttle
-from smsp_provider.wiring_audit import build_audit, keep_to_trail
+from smsp_provider.wiring.audit import build_audit, keep_to_trail
+from smsp_provider.wiring.provider import build_client_store, build_counters, build_throttle
 
 __all__ = ["ops_socket", "run_ops"]
 

@@ -39,10 +39,10 @@ from smsp_provider.storage.soon import do_what_is_left
 from smsp_provider.storage.witness_handing import WitnessDiffers
 from smsp_provider.web.application import build_application, listeners
 from smsp_provider.web.server import Listener, Supervision, run
-from smsp_provider.wiring import build_throttle, build_throttle_of_comparisons
-from smsp_provider.wiring_alerts import build_log
-from smsp_provider.wiring_audit import build_audit, keep_to_trail, start_record
-from smsp_provider.wiring_roots import check_witnesses, have_signing_key, witness_warnings
+from smsp_provider.wiring.alerts import build_log
+from smsp_provider.wiring.audit import build_audit, keep_to_trail, start_record
+from smsp_provider.wiring.provider import build_throttle, build_throttle_of_comparisons
+from smsp_provider.wiring.roots import check_witnesses, have_signing_key, witness_warnings
 
 __all__ = ["check_roots", "run_provider", "serve"]
 

@@ -9,7 +9,7 @@ from smsp_provider.cli.config_origin import config_option, read_settings
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.table import print_table
 from smsp_provider.engine.comparison import Comparison
-from smsp_provider.wiring_upstream import comparison_file
+from smsp_provider.wiring.upstream import comparison_file
 
 __all__ = ["upstream"]
 

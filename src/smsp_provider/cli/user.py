@@ -28,7 +28,7 @@ from smsp_provider.domain.operators import (
 )
 from smsp_provider.storage.operator_key import make_key
 from smsp_provider.storage.operator_rows import HeldAccount
-from smsp_provider.wiring_operators import operator_key_file
+from smsp_provider.wiring.operators import operator_key_file
 
 __all__ = ["user"]
 

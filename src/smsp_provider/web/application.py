@@ -13,7 +13,7 @@ from smsp_provider.web.edge import Documents, Edge, EdgePolicy, WSGIApplication
 from smsp_provider.web.server import Listener, SocketAccess
 from smsp_provider.web.spyne_app import make_app
 from smsp_provider.web.tls import ServerTLS
-from smsp_provider.wiring import Provider, build_provider, service_paths
+from smsp_provider.wiring.provider import Provider, build_provider, service_paths
 from smsp_provider.xmlcore.resources import wsdl_file
 from smsp_provider.xmlcore.wsdl import render_wsdl, render_xsd
 

@@ -10,7 +10,7 @@ from smsp_provider.audit.decoding import decode
 from smsp_provider.audit.encoding import encode
 from smsp_provider.audit.events import Start
 from smsp_provider.config.settings import load_settings
-from smsp_provider.wiring_audit import start_record
+from smsp_provider.wiring.audit import start_record
 
 
 def started(folder: Path, extra: str = "") -> Start:

@@ -28,9 +28,9 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_signing_key import public_pem
 from smsp_provider.storage.sqlite_audit_reading import SqliteTrailReader
 from smsp_provider.storage.witness_file import WitnessFile
-from smsp_provider.wiring_audit import build_audit, build_unsealer
-from smsp_provider.wiring_deletion import erasing_of, finishing
-from smsp_provider.wiring_roots import build_books, build_folder, build_signing_keys, have_signing_key
+from smsp_provider.wiring.audit import build_audit, build_unsealer
+from smsp_provider.wiring.deletion import erasing_of, finishing
+from smsp_provider.wiring.roots import build_books, build_folder, build_signing_keys, have_signing_key
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-008", "SMSP-IG-001", "SMSP-IG-002")
 

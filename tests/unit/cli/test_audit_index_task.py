@@ -13,8 +13,8 @@ from smsp_provider.cli.audit_index_task import IndexTask
 from smsp_provider.config.settings import Settings, load_settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
-from smsp_provider.wiring_audit import build_audit, build_audit_database
-from smsp_provider.wiring_search import build_index
+from smsp_provider.wiring.audit import build_audit, build_audit_database
+from smsp_provider.wiring.search import build_index
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.operators import Account, Role
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_keys import key_ring_from_environment, read_key_ring
-from smsp_provider.wiring_audit import build_audit, build_audit_database
+from smsp_provider.wiring.audit import build_audit, build_audit_database
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
 

@@ -20,7 +20,7 @@ from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.operators import EVERYTHING, Account, OrganisationScope, Role
 from smsp_provider.domain.response_codes import ResponseCode
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
 
 Smsp = Callable[..., Done]
 

@@ -14,7 +14,7 @@ from smsp_provider.cli.exit_codes import UnusableConfiguration
 from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.storage.audit_keys import begin_key_ring
 from smsp_provider.storage.audit_signing_key import make_signing_key
-from smsp_provider.wiring_roots import witness_warnings
+from smsp_provider.wiring.roots import witness_warnings
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,8 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.clients import Client, FingerprintPin, Limits, PinState
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientStore
-from smsp_provider.wiring import build_client_store, build_throttle
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.provider import build_client_store, build_throttle
 from tls_fixtures import TestPKI, make_pki
 
 FIELDS = (

@@ -31,8 +31,8 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.storage.client_registry import ClientChange
 from smsp_provider.storage.clients_schema import VERSION_TABLE
-from smsp_provider.wiring import build_client_store, build_registry
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.provider import build_client_store, build_registry
 from tls_fixtures import make_pki
 
 EMPTY = "the client registry is empty: nobody is let in (`smsp client add`)"

@@ -15,7 +15,7 @@ from signed_in import write_configuration
 from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.clock_state import read_kernel_clock
-from smsp_provider.wiring_clock import build_clock_reader
+from smsp_provider.wiring.clock import build_clock_reader
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-010", "IFC-TIM-01")
 
@@ -76,7 +76,7 @@ def test_without_the_driver_of_postgresql_everything_else_works(config: Path) ->
         "from smsp_provider.config.settings import load_settings\n"
         "from smsp_provider.engine.system import SystemClock\n"
         "import smsp_provider.cli.main\n"
-        "from smsp_provider.wiring_clock import build_clock_reader\n"
+        "from smsp_provider.wiring.clock import build_clock_reader\n"
         "settings = load_settings(Path(sys.argv[1]))\n"
         "audit = settings.audit.model_copy(update={'store': 'postgresql://nobody@127.0.0.1:1/nothing'})\n"
         "reading = build_clock_reader(settings.model_copy(update={'audit': audit}), SystemClock())()\n"

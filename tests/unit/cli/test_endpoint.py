@@ -17,7 +17,7 @@ from command_line import Done, run_main
 from smsp_provider.audit.events import Change
 from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.wiring_audit import build_audit_reader
+from smsp_provider.wiring.audit import build_audit_reader
 
 NAME = "smsp.example.nhs.uk"
 PASSWORD = "correct horse"

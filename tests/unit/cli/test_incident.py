@@ -22,7 +22,7 @@ from smsp_provider.domain.service import Service
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_lane import ProcessFacts
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
-from smsp_provider.wiring_audit import build_audit_database, build_audit_keys
+from smsp_provider.wiring.audit import build_audit_database, build_audit_keys
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-008")
 

@@ -20,7 +20,7 @@ from smsp_provider.engine.admission import Busy
 from smsp_provider.engine.ports import Clock
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.shared_throttle import SharedThrottle
-from smsp_provider.wiring import build_throttle, build_throttle_of_comparisons
+from smsp_provider.wiring.provider import build_throttle, build_throttle_of_comparisons
 from throttles import StandingClock, turn
 
 

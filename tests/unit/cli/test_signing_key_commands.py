@@ -15,7 +15,7 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_signing_key import SigningKeyFile
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
 
 
 @pytest.mark.rule("SMSP-AUDIT-008")

@@ -23,7 +23,7 @@ from smsp_provider.domain.operators import EVERYTHING, Account, OrganisationScop
 from smsp_provider.domain.service import Service
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientChange
-from smsp_provider.wiring_audit import build_audit
+from smsp_provider.wiring.audit import build_audit
 
 pytestmark = pytest.mark.rule("SMSP-PERF-002")
 

@@ -12,7 +12,7 @@ from smsp_provider.engine.probing import ProbingPolicy
 from smsp_provider.engine.probing_detector import MOST_VALUES
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
-from smsp_provider.wiring import build_probing_watch
+from smsp_provider.wiring.provider import build_probing_watch
 
 pytestmark = pytest.mark.rule("SMSP-SEC-001")
 

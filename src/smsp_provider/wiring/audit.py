@@ -38,7 +38,7 @@ __all__ = [
     "vocabulary_file",
 ]
 
-_PACKAGE: Final = Path(__file__).resolve().parent
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
 _SECRET_PATHS: Final = frozenset({"webhook", "witness_url"})
 _SHOWN_DIGITS: Final = 16
 _COMMIT_DIGITS: Final = 12

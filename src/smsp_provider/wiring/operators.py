@@ -16,8 +16,8 @@ from smsp_provider.storage.operator_key import read_key
 from smsp_provider.storage.operator_login import LoginPolicy, OperatorLogin
 from smsp_provider.storage.operator_secrets import Argon2Parameters, Passwords
 from smsp_provider.storage.operator_sessions import OperatorSessions, SessionPolicy
-from smsp_provider.wiring import build_client_store
-from smsp_provider.wiring_alerts import build_log
+from smsp_provider.wiring.alerts import build_log
+from smsp_provider.wiring.provider import build_client_store
 
 __all__ = [
     "build_accounts",

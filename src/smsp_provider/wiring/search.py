@@ -9,7 +9,7 @@ from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_index_keys import IndexKeys
 from smsp_provider.storage.audit_indexer import AuditIndexer, Damage
 from smsp_provider.storage.sqlite_audit_index import SqliteSearchIndex
-from smsp_provider.wiring_audit import build_audit_keys, build_unsealer
+from smsp_provider.wiring.audit import build_audit_keys, build_unsealer
 
 __all__ = ["build_index", "build_index_keys", "build_indexer", "index_file"]
 

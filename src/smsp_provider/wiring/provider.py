@@ -1,4 +1,4 @@
-"""The composition root: from settings to a running engine. The only place that chooses implementations."""
+"""One process of the provider, put together: the engine, and what it shares with the others of its host."""
 
 import sys
 from collections.abc import Mapping
@@ -39,9 +39,9 @@ from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.shared_probing import SharedProbingWatch
 from smsp_provider.storage.shared_refusals import SharedRefusals
 from smsp_provider.storage.shared_throttle import SharedThrottle, current_use
-from smsp_provider.wiring_alerts import build_log
-from smsp_provider.wiring_audit import build_audit, vocabulary_file
-from smsp_provider.wiring_upstream import ForComparisons, build_connector
+from smsp_provider.wiring.alerts import build_log
+from smsp_provider.wiring.audit import build_audit, vocabulary_file
+from smsp_provider.wiring.upstream import ForComparisons, build_connector
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = [

@@ -13,8 +13,8 @@ from smsp_provider.storage.audit_erasing import AuditErasing
 from smsp_provider.storage.audit_indexer import Damage
 from smsp_provider.storage.audit_keys import AuditKeysUnusable
 from smsp_provider.storage.audit_records import AuditRecords
-from smsp_provider.wiring_audit import build_unsealer
-from smsp_provider.wiring_search import build_index, build_indexer
+from smsp_provider.wiring.audit import build_unsealer
+from smsp_provider.wiring.search import build_index, build_indexer
 
 __all__ = ["erasing_of", "finishing"]
 
