@@ -27,7 +27,7 @@ _PARTS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {
     "in_process": lambda state, quick: in_process(state, 20 if quick else 2_000),
     "over_http": lambda state, quick: over_http(state, 40 if quick else 3_000),
     "admittance": lambda state, quick: admittance(state, 40 if quick else 3_000),
-    "slow_spine": lambda state, quick: slow_spine(state, 1 if quick else 40),
+    "slow_spine": lambda state, quick: slow_spine(state, 2 if quick else 40),
     "audit": lambda state, quick: audited(state, *((60, 1) if quick else (600, 30))),
     "hostile": lambda state, quick: hostile(state, 20 if quick else 1),
 }

@@ -62,27 +62,29 @@ def run(
     The connections begin one after the other within ``spread_s`` seconds: callers who do not know of each other do not
     call in step, and behind a constant delay those that began together would stay together.
 
-    Returns requests a second over the whole, the latency of each in milliseconds (of one connection's turn, waiting in
-    the server's queue included), how many were not answered with success, and the generator's own CPU seconds.
+    Returns requests a second over the whole (``per_s``) and while all connections were in use (``in_use_per_s``: from
+    when the last one has begun until the first one has nothing more to ask), the latency of each in milliseconds (of
+    one connection's turn, waiting in the server's queue included), how many were not answered with success, and the
+    generator's own CPU seconds.
     """
     context = None
     if tls is not None:
         context = ssl.create_default_context(cafile=tls["ca"])
         context.load_cert_chain(tls["certificate"], tls["key"])
     made, callers = _requests(requests + connections), [_Caller(port, context) for _ in range(connections)]
-    _exchange(callers, made[:connections], [], 0.0)
-    latencies: list[float] = []
+    _exchange(callers, made[:connections], 0.0)
     used, began = _cpu_seconds(), time.perf_counter()
-    failed = _exchange(callers, made[connections:], latencies, spread_s)
+    figures = _exchange(callers, made[connections:], spread_s)
     seconds = time.perf_counter() - began
     cpu = _cpu_seconds() - used
     for caller in callers:
         caller.socket.close()
-    return {"per_s": requests / seconds, "latencies_ms": latencies, "failed": failed, "cpu_seconds": cpu}
+    return {"per_s": requests / seconds, **figures, "cpu_seconds": cpu}
 
 
-def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[float], spread_s: float) -> int:
-    """Keep every connection busy until all requests are answered; returns how many without success."""
+def _exchange(callers: list[_Caller], requests: list[bytes], spread_s: float) -> dict[str, Any]:
+    """Keep every connection busy until all requests are answered."""
+    latencies: list[float] = []
     failed = 0
     waiting = iter(requests)
     with selectors.DefaultSelector() as selector:
@@ -90,6 +92,7 @@ def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[flo
             selector.register(caller.socket, selectors.EVENT_READ, caller)
             caller.send(request)
             time.sleep(spread_s / len(callers))
+        all_began, first_ended, in_use = time.perf_counter(), 0.0, 0
         while selector.get_map():
             ready = selector.select(_STALLED_SECONDS)
             if not ready:
@@ -104,9 +107,11 @@ def _exchange(callers: list[_Caller], requests: list[bytes], latencies: list[flo
                 following = next(waiting, None)
                 if following is None:
                     selector.unregister(caller.socket)
+                    if not first_ended:
+                        first_ended, in_use = time.perf_counter(), len(latencies)
                 else:
                     caller.send(following)
-    return failed
+    return {"in_use_per_s": in_use / (first_ended - all_began), "latencies_ms": latencies, "failed": failed}
 
 
 def _requests(count: int) -> list[bytes]:

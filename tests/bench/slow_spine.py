@@ -59,9 +59,9 @@ def _in_flight(spine: Server, provider: Server, connections: int, rounds: int) -
     ideal = connections / _DELAY
     answered = requests + connections
     return {
-        "per_s": round(figures["per_s"], 1),
+        "per_s": round(figures["in_use_per_s"], 1),
         "ideal_per_s": ideal,
-        "share_of_ideal": round(figures["per_s"] / ideal, 3),
+        "share_of_ideal": round(figures["in_use_per_s"] / ideal, 3),
         "added_p50_ms": round(median(added), 1),
         "added_p99_ms": round(percentile(added, 0.99), 1),
         "provider_cpu_us": round(mine / answered * 1e6),
