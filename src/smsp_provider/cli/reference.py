@@ -42,8 +42,10 @@ Relative paths count from the directory that the provider is started in.
 `environment = "live"` (the default) refuses every relaxed value: `server.http`, a TLS listener (`server.https`,
 `server.proxy`) without `crl` or with `min_tls = "1.0"`, `spine.default_asid`, an `http://` URL in `spine.endpoint` or
 `spine.endpoints`, `audit.synchronous = "NORMAL"`, an audit trail without `audit.keys` (or `audit.keys_variable`) and
-`audit.signing_key`, audit records kept for less time than the page allows (`audit.retention_exchanges_days`,
-`audit.retention_administration_days`, `audit.retention_refusals_days`), `clients.policy = "any"`,
+`audit.signing_key`, one without a witness (`audit.witness_file` or `audit.witness_url`) for which
+`audit.without_witness` gives no reason, audit records kept for less time than the page allows
+(`audit.retention_exchanges_days`, `audit.retention_administration_days`, `audit.retention_refusals_days`),
+`clients.policy = "any"`,
 `clients.database` on another host without `sslmode=verify-full`, `security.username = "ignore"`,
 `security.signatures = "ignore"`, `security.allow_sha1`, `operators.policy = "os-user"`, and less protection of
 operators' accounts than the page allows (`operators.password_length`, `operators.passwords_remembered`,

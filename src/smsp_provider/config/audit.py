@@ -77,7 +77,7 @@ class AuditSettings(Section):
     witness_file: Path | None = Field(
         None,
         description="File that roots are appended to, best on a volume that is another machine's: it finds out who "
-        "rewrites the trail and signs it again.",
+        "rewrites the trail and signs it again. Live needs it or witness_url.",
     )
     witness_url: str = Field(
         "", description="https URL of a service that is POSTed each root, and that tells its last one on GET."
@@ -89,6 +89,11 @@ class AuditSettings(Section):
     witness_token: Path | None = Field(
         None, description="File with a token for that service, sent as `Authorization: Bearer`."
     )
+    without_witness: str = Field(
+        "",
+        description="Why there is no witness, and who agreed: live starts without one only where this says it. It is "
+        "told and on record with each start.",
+    )
 
     @field_validator("database")
     @classmethod
@@ -96,6 +101,13 @@ class AuditSettings(Section):
         if value.name in ("", "..") or has_control_character(str(value)):
             raise ValueError("not the name of a file")
         return value
+
+    @field_validator("without_witness")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        if has_control_character(value):
+            raise ValueError("holds a line end or another control character")
+        return value.strip()
 
     @field_validator("witness_url")
     @classmethod
@@ -127,6 +139,10 @@ class AuditSettings(Section):
         """The file of the key that roots are signed with."""
         return self.signing_key or self.database.with_name("audit-signing.key")
 
+    def has_witness(self) -> bool:
+        """Whether somebody outside the trail's database gets its roots."""
+        return self.witness_file is not None or bool(self.witness_url)
+
     def retention(self) -> RetentionPolicy:
         """How long which records are kept."""
         return RetentionPolicy(
@@ -143,5 +159,7 @@ class AuditSettings(Section):
             "audit.synchronous": self.synchronous != "FULL",
             "audit.keys unset": self.keys is None and self.keys_variable is None,
             "audit.signing_key unset": self.signing_key is None,
+            "audit without a witness (set audit.witness_file or audit.witness_url, or say in audit.without_witness why "
+            "there is none)": not self.has_witness() and not self.without_witness,
             **{f"audit.{name}": getattr(self, name) < least for name, least in _LIVE_AT_LEAST.items()},
         }

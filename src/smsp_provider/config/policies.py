@@ -7,6 +7,7 @@ the reference page of the settings.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from smsp_provider.config.audit import AuditSettings
 from smsp_provider.config.operators import OperatorPolicy
 from smsp_provider.config.protection import throttle_policy
 from smsp_provider.config.settings import ClientPolicy, ReplayPolicy, Settings
@@ -103,6 +104,18 @@ def policies_in_force(settings: Settings) -> Iterator[PolicyInForce]:
         if settings.audit.synchronous == "FULL"
         else "The last records may be lost in a power cut: not for live.",
     )
+    yield _witness(settings.audit)
+
+
+def _witness(audit: AuditSettings) -> PolicyInForce:
+    kinds = {"a file": audit.witness_file is not None, "a service": bool(audit.witness_url)}
+    named = " and ".join(kind for kind, is_set in kinds.items() if is_set)
+    if named:
+        return PolicyInForce("witness", named, "Gets each root of the trail, and tells who rewrites it.")
+    weakness = "Who holds database and signing key can rewrite the trail unseen"
+    if audit.without_witness:
+        return PolicyInForce("witness", "none", f"{weakness}, which is accepted: {audit.without_witness}.")
+    return PolicyInForce("witness", "none", f"{weakness}: not for live.")
 
 
 def _protection(settings: Settings) -> Iterator[PolicyInForce]:

@@ -319,8 +319,11 @@ class Settings(BaseSettings):
                 "service.replay_policy is reject, and a message can be in time for longer than its MessageID is "
                 "remembered: max_message_seconds and clock_skew_seconds together are above replay_window_seconds"
             )
-        if self.audit.witness_file is None and not self.audit.witness_url:
-            found.append("audit has no witness: who holds database and signing key can rewrite the trail unseen")
+        if not self.audit.has_witness():
+            why = f" ({self.audit.without_witness})" if self.audit.without_witness else ""
+            found.append(f"audit has no witness{why}: who holds database and signing key can rewrite the trail unseen")
+        elif self.audit.without_witness:
+            found.append("audit.without_witness says why there is no witness, and there is one: take it out")
         if not self.service.confirm_trace:
             found.append("service.confirm_trace is off: a traced number is given out on one answer alone")
         if self.server.ops is not None and not is_loopback(self.server.ops):

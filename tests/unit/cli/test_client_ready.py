@@ -52,7 +52,9 @@ def _settings(folder: Path, *, live: bool = False, **clients: Any) -> Settings:
         environment=Environment.LIVE if live else Environment.TEST,
         server=Server(https=https),
         spine=SpineSettings(pds_asid="100000000104", **spine),
-        audit=AuditSettings(database=folder / "state" / "audit.db", keys=any_file, signing_key=any_file),
+        audit=AuditSettings(
+            database=folder / "state" / "audit.db", keys=any_file, signing_key=any_file, witness_file=any_file
+        ),
         clients=ClientSettings(**clients),
     )
 

@@ -58,7 +58,12 @@ def settings(environment: str, **operators: Any) -> Settings:
                 "key": "k",
                 "ca": "a",
             },
-            "audit": {"database": "audit.db", "keys": "audit.keys", "signing_key": "audit-signing.key"},
+            "audit": {
+                "database": "audit.db",
+                "keys": "audit.keys",
+                "signing_key": "audit-signing.key",
+                "witness_file": "roots.jsonl",
+            },
             "operators": operators,
         }
     )

@@ -41,6 +41,8 @@ def test_the_example_for_live_tells_of_nothing_that_is_not_for_live() -> None:
         ("service", "confirm_trace", (True, False), "tracing"),
         ("service", "max_message_seconds", (600.0, 86_400.0), "timestamps"),
         ("audit", "synchronous", ("FULL", "NORMAL"), "audit"),
+        ("audit", "witness_file", (Path("roots.jsonl"), None), "witness"),
+        ("audit", "witness_url", ("https://witness.example/", ""), "witness"),
         ("throttle", "rate_per_second", (10.0, 20.0), "queries to Spine"),
         ("throttle", "burst", (10, 20), "queries to Spine"),
         ("throttle", "host_share", (0.25, 0.5), "requests at Spine"),
@@ -70,3 +72,11 @@ def test_a_listener_without_revocation_lists_is_named_as_such() -> None:
 def test_signatures_with_sha1_are_told_of_only_where_they_are_accepted() -> None:
     assert "signatures with SHA-1" not in told(load_settings(EXAMPLE))
     assert "signatures with SHA-1" in told(changed("security", allow_sha1=True))
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_trail_without_a_witness_is_told_with_the_reason_for_it() -> None:
+    assert "not for live" in told(changed("audit", witness_file=None))["witness"][1]
+    accepted = told(changed("audit", witness_file=None, without_witness="change 1234"))["witness"]
+    assert accepted[0] == "none"
+    assert accepted[1].endswith("which is accepted: change 1234.")

@@ -24,6 +24,7 @@ pds_asid = "999999999998"
 database = "audit.db"
 keys = "audit.keys"
 signing_key = "audit-signing.key"
+witness_file = "/mnt/witness/roots.jsonl"
 """
 
 SANDBOX = """
@@ -94,6 +95,11 @@ def test_live_refuses_each_relaxed_value_by_name(tmp_path: Path) -> None:
         ("[audit]", '[audit]\nsynchronous = "NORMAL"', "audit.synchronous"),
         ('keys = "audit.keys"', "", "audit.keys unset"),
         ('signing_key = "audit-signing.key"', "", "audit.signing_key unset"),
+        (
+            'witness_file = "/mnt/witness/roots.jsonl"',
+            'without_witness = " "',
+            "audit without a witness (set audit.witness_file or audit.witness_url",
+        ),
         ('crl = "clients-crl.pem"', "", "server.https without crl"),
         ("[audit]", '[clients]\npolicy = "any"\n[audit]', "clients.policy"),
         (
@@ -274,15 +280,33 @@ def test_settings_cannot_be_changed_after_the_start(tmp_path: Path) -> None:
 
 
 def test_relaxations_that_live_allows_are_warned_of(tmp_path: Path) -> None:
-    witness = '[audit]\nwitness_file = "/mnt/witness/roots.jsonl"'
-    quiet = changed(LIVE, "[audit]", f'[service]\naccepted_to = ["https://provider.example/"]\n{witness}')
+    quiet = changed(LIVE, "[audit]", '[service]\naccepted_to = ["https://provider.example/"]\n[audit]')
     assert load(tmp_path, quiet).warnings() == ()
-    (warning,) = load(tmp_path, changed(LIVE, "[audit]", witness)).warnings()
+    (warning,) = load(tmp_path, LIVE).warnings()
     assert "service.accepted_to" in warning
     (warning,) = load(tmp_path, quiet.replace("[service]", "[service]\nconfirm_trace = false")).warnings()
     assert "service.confirm_trace" in warning
-    (warning,) = load(tmp_path, changed(quiet, witness, "[audit]")).warnings()
-    assert "audit has no witness" in warning
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_live_starts_without_a_witness_only_for_a_reason_which_is_told(tmp_path: Path) -> None:
+    text = changed(LIVE, "[audit]", '[service]\naccepted_to = ["https://provider.example/"]\n[audit]')
+    witness = 'witness_file = "/mnt/witness/roots.jsonl"'
+    elsewhere = load(tmp_path, changed(text, witness, 'witness_url = "https://witness.example/"'))
+    assert elsewhere.warnings() == ()
+    assert "audit.without_witness" in refused(tmp_path, changed(text, witness, ""))
+    assert "control character" in refused(tmp_path, changed(text, witness, 'without_witness = "one\\ntwo"'))
+    reason = 'without_witness = "change 1234, until March"'
+    (warning,) = load(tmp_path, changed(text, witness, reason)).warnings()
+    assert warning.startswith("audit has no witness (change 1234, until March)")
+    (warning,) = load(tmp_path, changed(text, witness, f"{witness}\n{reason}")).warnings()
+    assert "take it out" in warning
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_outside_live_a_witness_is_missed_and_not_asked_for(tmp_path: Path) -> None:
+    warnings = load(tmp_path, SANDBOX).warnings()
+    assert any(warning.startswith("audit has no witness: ") for warning in warnings)
 
 
 @pytest.mark.rule("WS-ADR-01", "WS-SEC-05")

@@ -26,6 +26,7 @@ key_id = "live-1"
 database = "audit.db"
 keys = "audit.keys"
 signing_key = "audit-signing.key"
+witness_file = "/mnt/witness/roots.jsonl"
 """
 
 
