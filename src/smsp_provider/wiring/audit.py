@@ -13,7 +13,7 @@ from smsp_provider.audit.chain import SealBroken, Unsealer
 from smsp_provider.audit.events import Start
 from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.engine.ports import Clock
-from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
+from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_keys import AuditKeysUnusable, KeyRing, KeySource
 from smsp_provider.storage.audit_lane import ProcessFacts
 from smsp_provider.storage.audit_records import AuditRecords
@@ -21,6 +21,7 @@ from smsp_provider.storage.audit_sealing import KeyRingUnsealer
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase, keep_to
 from smsp_provider.storage.sqlite_file import Synchronous
+from smsp_provider.wiring.postgres import importing_postgres
 from smsp_provider.xmlcore.resources import config_file, schemas_directory
 
 if TYPE_CHECKING:
@@ -58,10 +59,8 @@ def build_audit_database(settings: Settings) -> AuditDatabase:
 
 
 def _postgres() -> "type[PostgresAuditDatabase]":
-    try:
+    with importing_postgres():
         from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase  # noqa: PLC0415 - its driver is an extra of the package
-    except ImportError:
-        raise StorageUnsafe("the driver of PostgreSQL is missing: install the extra 'postgres'") from None
     return PostgresAuditDatabase
 
 

@@ -8,6 +8,8 @@ from smsp_provider.config.settings import Settings
 from smsp_provider.engine.ports import Clock
 from smsp_provider.observe.clock_state import read_kernel_clock, read_source
 from smsp_provider.observe.clock_watch import ClockReading, offset_from
+from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.wiring.postgres import importing_postgres
 
 __all__ = ["build_clock_reader"]
 
@@ -27,10 +29,11 @@ def build_clock_reader(settings: Settings, clock: Clock) -> Callable[[], ClockRe
 def _database_ms(store: str, clock: Clock) -> float | None:
     """How far the database's clock is ahead, in milliseconds."""
     try:
-        import psycopg  # noqa: PLC0415 - the driver is an extra of the package
+        with importing_postgres():
+            import psycopg  # noqa: PLC0415 - the driver is an extra of the package
 
-        from smsp_provider.storage.postgres_session import connect  # noqa: PLC0415 - needs the driver
-    except ImportError:
+            from smsp_provider.storage.postgres_session import connect  # noqa: PLC0415 - needs the driver
+    except StorageUnsafe:
         return None
     try:
         with connect(store, bound_s=_DATABASE_SECONDS) as connection:

@@ -10,12 +10,13 @@ from smsp_provider.config.settings import Environment, Settings
 from smsp_provider.connectors.http import server_only_context
 from smsp_provider.connectors.witness_webhook import WitnessWebhook
 from smsp_provider.engine.ports import Clock
-from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
+from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.audit_signing_key import SigningKeyFile, make_signing_key
 from smsp_provider.storage.sqlite_audit_books import SqliteTrailBooks
 from smsp_provider.storage.witness_file import WitnessFile
 from smsp_provider.storage.witness_handing import WitnessHanding, compare
+from smsp_provider.wiring.postgres import importing_postgres
 
 __all__ = [
     "build_books",
@@ -37,10 +38,8 @@ def build_books(settings: Settings) -> TrailBooks:
         StorageUnsafe: it is in PostgreSQL, and the driver is not installed.
     """
     if settings.audit.store:
-        try:
+        with importing_postgres():
             from smsp_provider.storage.postgres_audit_books import PostgresTrailBooks  # noqa: PLC0415 - its driver is an extra of the package
-        except ImportError:
-            raise StorageUnsafe("the driver of PostgreSQL is missing: install the extra 'postgres'") from None
         return PostgresTrailBooks(settings.audit.store)
     return SqliteTrailBooks(settings.audit.database)
 

@@ -10,6 +10,7 @@ from smsp_provider.storage.audit_index_keys import IndexKeys
 from smsp_provider.storage.audit_indexer import AuditIndexer, Damage
 from smsp_provider.storage.sqlite_audit_index import SqliteSearchIndex
 from smsp_provider.wiring.audit import build_audit_keys, build_unsealer
+from smsp_provider.wiring.postgres import importing_postgres
 
 __all__ = ["build_index", "build_index_keys", "build_indexer", "index_file"]
 
@@ -34,10 +35,11 @@ def build_index(settings: Settings, database: AuditDatabase, clock: Clock) -> Se
     Raises:
         AuditKeysUnusable: the keys are missing or unusable.
         AuditUnavailable: the trail cannot be read.
+        StorageUnsafe: the trail is in PostgreSQL, and the driver is not installed.
     """
     if settings.audit.store:
-        from smsp_provider.storage.postgres_audit_index import PostgresSearchIndex  # noqa: PLC0415 - its driver is an extra of the package
-
+        with importing_postgres():
+            from smsp_provider.storage.postgres_audit_index import PostgresSearchIndex  # noqa: PLC0415 - its driver is an extra of the package
         return PostgresSearchIndex(settings.audit.store, build_index_keys(settings, clock))
     return SqliteSearchIndex(index_file(settings), database.trail_id(), build_index_keys(settings, clock))
 
