@@ -21,7 +21,7 @@ from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
 from smsp_provider.storage.audit_keys import AuditKeysUnusable, KeyRing, begin_key_ring, new_key_ring, rotate_key_ring
 from smsp_provider.storage.audit_sealing import rewrap_lanes
-from smsp_provider.wiring.audit import build_audit_database, build_audit_keys
+from smsp_provider.wiring.audit import build_audit_database, load_audit_keys
 from smsp_provider.wiring.search import build_index
 
 __all__ = ["keys"]
@@ -118,7 +118,7 @@ def list_keys(config_file: Path, operator: Operator) -> None:
 
 
 def _ring(settings: Settings) -> KeyRing:
-    return build_audit_keys(settings).load(SystemClock().now(), is_new=False)
+    return load_audit_keys(settings, SystemClock())
 
 
 def _rewrap(settings: Settings, ring: KeyRing) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "build_id",
     "build_unsealer",
     "keep_to_trail",
+    "load_audit_keys",
     "start_record",
     "vocabulary_file",
 ]
@@ -71,6 +72,15 @@ def build_audit_keys(settings: Settings) -> KeySource:
     return KeySource(audit.keys_file(), audit.keys_variable, may_begin=may_begin)
 
 
+def load_audit_keys(settings: Settings, clock: Clock) -> KeyRing:
+    """The keys of the contents as they are now; none are made.
+
+    Raises:
+        AuditKeysUnusable: they are missing or unusable.
+    """
+    return build_audit_keys(settings).load(clock.now(), is_new=False)
+
+
 def build_audit(settings: Settings, clock: Clock) -> ChainedAuditTrail:
     """The audit trail of this process; nothing is opened yet.
 
@@ -88,15 +98,14 @@ def build_unsealer(settings: Settings, clock: Clock) -> Unsealer:
     Raises:
         AuditKeysUnusable: the keys are missing or unusable.
     """
-    source = build_audit_keys(settings)
 
-    def read() -> KeyRing:
+    def read_again() -> KeyRing:
         try:
-            return source.load(clock.now(), is_new=False)
+            return load_audit_keys(settings, clock)
         except AuditKeysUnusable:
             raise SealBroken from None
 
-    return KeyRingUnsealer(source.load(clock.now(), is_new=False), read)
+    return KeyRingUnsealer(load_audit_keys(settings, clock), read_again)
 
 
 def build_audit_reader(settings: Settings, clock: Clock) -> AuditRecords:

@@ -9,7 +9,7 @@ from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_index_keys import IndexKeys
 from smsp_provider.storage.audit_indexer import AuditIndexer, Damage
 from smsp_provider.storage.sqlite_audit_index import SqliteSearchIndex
-from smsp_provider.wiring.audit import build_audit_keys, build_unsealer
+from smsp_provider.wiring.audit import build_unsealer, load_audit_keys
 from smsp_provider.wiring.postgres import importing_postgres
 
 __all__ = ["build_index", "build_index_keys", "build_indexer", "index_file"]
@@ -26,7 +26,7 @@ def build_index_keys(settings: Settings, clock: Clock) -> IndexKeys:
     Raises:
         AuditKeysUnusable: the keys are missing or unusable.
     """
-    return IndexKeys(build_audit_keys(settings).load(clock.now(), is_new=False))
+    return IndexKeys(load_audit_keys(settings, clock))
 
 
 def build_index(settings: Settings, database: AuditDatabase, clock: Clock) -> SearchIndex:
