@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["go_back", "place_pair", "previous_of", "write_private", "write_public"]
+__all__ = ["go_back", "place_pair", "previous_of", "sync_directory", "write_private", "write_public"]
 
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
@@ -66,7 +66,7 @@ def place_pair(key: Path, key_pem: bytes, certificate: Path, certificate_pem: by
         for file in (key, certificate):
             _fresh(file).unlink(missing_ok=True)
     for directory in {key.parent, certificate.parent}:
-        _settle(directory)
+        sync_directory(directory)
 
 
 def go_back(key: Path, certificate: Path) -> None:
@@ -113,7 +113,12 @@ def _owner(file: Path) -> tuple[int, int]:
     return found.st_uid, found.st_gid
 
 
-def _settle(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk, so that no power cut takes back what was made, moved or removed there.
+
+    Raises:
+        OSError: it cannot be done.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -5,7 +5,6 @@ The file is made under another name and gets its own when it is whole. Nothing t
 
 import gzip
 import io
-import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from smsp_provider.audit.trail_books import BookedLane, TrailBooks
 from smsp_provider.audit.witness import write_line
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_signing_key import public_pem
+from smsp_provider.storage.private_file import placing_private
 
 __all__ = ["ArchiveRefused", "new_manifest", "write_archive"]
 
@@ -197,24 +197,8 @@ def _roots_before(database: AuditDatabase, day: date) -> int:
 def _new_file(output: Path) -> Iterator[IO[bytes]]:
     if output.exists():
         raise ArchiveRefused(f"{output}: there is a file of this name")
-    descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)  # (0600, as mkstemp does)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with placing_private(output, new=True) as file:
             yield file
-            file.flush()
-            os.fsync(descriptor)
-        try:
-            os.link(name, output)
-        except FileExistsError:
-            raise ArchiveRefused(f"{output}: there is a file of this name") from None
-        _sync_directory(output.parent)
-    finally:
-        os.unlink(name)  # noqa: PTH108 - a name that mkstemp made
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except FileExistsError:
+        raise ArchiveRefused(f"{output}: there is a file of this name") from None

@@ -7,7 +7,6 @@ one nothing was. Each step can be done again.
 Source: SMSP-AUDIT-001; anchors.md decision 3.
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from smsp_provider.audit.chain import ChainedRecord, Lane
 from smsp_provider.audit.deletion import PROPOSAL_LASTS, DeletionRefused
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, RecordRange
 from smsp_provider.audit.trail import AuditUnavailable
+from smsp_provider.certificates.placing import sync_directory
 from smsp_provider.storage.audit_database import AuditDatabase, ErasedRow
 from smsp_provider.storage.audit_records import AuditRecords
 
@@ -88,11 +88,7 @@ class AuditErasing:
         """Mark that a tombstone is about to be written, so that what follows from it is finished in any case."""
         self._marks.mkdir(mode=0o700, exist_ok=True)
         (self._marks / proposal_id).touch(mode=0o600)
-        descriptor = os.open(self._marks, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(self._marks)
 
     def carry_out(self, proposal_id: str) -> int:
         """Erase what the tombstone of a proposal names, if there is one; returns how many contents went."""

@@ -3,11 +3,14 @@
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-__all__ = ["NotPrivate", "check_private", "make_private", "place_private"]
+from smsp_provider.certificates.placing import sync_directory
+
+__all__ = ["NotPrivate", "check_private", "make_private", "place_private", "placing_private"]
 
 _FILE: Final = 0o600
 _DIRECTORY: Final = 0o700
@@ -32,17 +35,31 @@ def make_private(path: Path) -> None:
 
 
 def place_private(path: Path, content: bytes, *, new: bool) -> None:
-    """Write a whole file in one step: nobody ever sees half of it, and a crash or a full disk leaves the old one.
+    """Write a whole file in one step, as :func:`placing_private` does.
 
     Raises:
         FileExistsError: with ``new``, it is there already.
+        OSError: it cannot be written.
+    """
+    with placing_private(path, new=new) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def placing_private(path: Path, *, new: bool) -> Iterator[BinaryIO]:
+    """A file to write, which gets its name at the end: nobody ever sees half of it.
+
+    A crash, a full disk or an exception leaves what was there before.
+
+    Raises:
+        FileExistsError: with ``new``, there is a file of that name already.
         OSError: it cannot be written.
     """
     # (Made with mode 0600.)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(descriptor)
         if new:
@@ -51,11 +68,7 @@ def place_private(path: Path, content: bytes, *, new: bool) -> None:
             Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def check_private(path: Path) -> None:
