@@ -22,14 +22,18 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 # With KEPT_OUTPUT=folder what servers wrote stays there, to be searched for patients (tests/leaks).
 RECORD = $(if $(EVIDENCE),-p requirement_results --junitxml=$(EVIDENCE)/$(1).xml) $(if $(KEPT_OUTPUT),-p kept_output)
 
+# Many tests run real processes, which a busy machine may hold up: one that fails is run once more, and what failed is
+# told at the end all the same. A test that passes only then is a fault to be mended.
+AGAIN = --reruns 1 --rerun-show-tracebacks
+
 sandbox: $(VENV)/.runtime
 	$(BIN)/smsp sandbox $(if $(ONCE),--once) $(SANDBOX)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "not shared" $(call RECORD,test) tests
+	$(BIN)/python -m pytest -n 2 $(AGAIN) -m "not shared" $(call RECORD,test) tests
 
 shared-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m shared $(call RECORD,shared) tests
+	$(BIN)/python -m pytest -n 2 $(AGAIN) -m shared $(call RECORD,shared) tests
 
 # All tests, then the requirement table, also where some failed: it says so.
 evidence: $(VENV)/.dev
