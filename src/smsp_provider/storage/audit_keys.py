@@ -12,7 +12,6 @@ Source: SMSP-AUDIT-001; NIST SP 800-38D (AES-GCM).
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from smsp_provider.audit.chain import SealBroken
-from smsp_provider.storage.private_file import NotPrivate, check_private, place_private
+from smsp_provider.storage.private_file import PrivateFileUnusable, begin_private, place_private, read_private
 
 __all__ = [
     "AuditKeysUnusable",
@@ -112,12 +111,9 @@ def read_key_ring(file: Path) -> KeyRing:
         AuditKeysUnusable: it is not there, open to other users, or no ring.
     """
     try:
-        check_private(file)
-        return _parsed(file.read_text(encoding="ascii"), str(file))
-    except NotPrivate as error:
+        return _parsed(read_private(file).decode("ascii"), str(file))
+    except PrivateFileUnusable as error:
         raise AuditKeysUnusable(str(error)) from None
-    except OSError as error:
-        raise AuditKeysUnusable(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise AuditKeysUnusable(f"{file}: holds no keys") from None
 
@@ -140,13 +136,10 @@ def begin_key_ring(file: Path, now: datetime) -> KeyRing:
     Raises:
         AuditKeysUnusable: it can be neither read nor made.
     """
-    if not file.exists():
-        try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                place_private(file, new_key_ring(now).text().encode("ascii"), new=True)
-        except OSError as error:
-            raise AuditKeysUnusable(f"{file}: {error.strerror}") from None
+    try:
+        begin_private(file, new_key_ring(now).text().encode("ascii"))
+    except PrivateFileUnusable as error:
+        raise AuditKeysUnusable(str(error)) from None
     return read_key_ring(file)
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from smsp_provider.storage.private_file import NotPrivate, check_private, place_private
+from smsp_provider.storage.private_file import PrivateFileUnusable, begin_private, read_private
 
 __all__ = [
     "SigningKey",
@@ -56,13 +56,9 @@ class SigningKey:
         """
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            place_private(file, pem, new=True)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
-        return True
+            return begin_private(file, pem)
+        except PrivateFileUnusable as error:
+            raise SigningKeyUnusable(str(error)) from None
 
 
 def make_signing_key(file: Path) -> bool:
@@ -71,7 +67,7 @@ def make_signing_key(file: Path) -> bool:
     Raises:
         SigningKeyUnusable: the file cannot be written.
     """
-    return not file.exists() and new_signing_key().put_into(file)
+    return new_signing_key().put_into(file)
 
 
 def new_signing_key() -> SigningKey:
@@ -86,12 +82,9 @@ def read_signing_key(file: Path) -> SigningKey:
         SigningKeyUnusable: it is not there, open to other users, or no Ed25519 key.
     """
     try:
-        check_private(file)
-        key = load_pem_private_key(file.read_bytes(), password=None)
-    except NotPrivate as error:
+        key = load_pem_private_key(read_private(file), password=None)
+    except PrivateFileUnusable as error:
         raise SigningKeyUnusable(str(error)) from None
-    except OSError as error:
-        raise SigningKeyUnusable(f"{file}: {error.strerror}") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise SigningKeyUnusable(f"{file}: holds no key, or one with a password") from None
     if not isinstance(key, Ed25519PrivateKey):

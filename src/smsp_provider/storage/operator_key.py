@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from smsp_provider.storage.private_file import NotPrivate, check_private
+from smsp_provider.storage.private_file import PrivateFileUnusable, begin_private, read_private
 
 __all__ = ["KeyUnusable", "SeedKey", "make_key", "read_key"]
 
@@ -53,16 +53,9 @@ def make_key(file: Path) -> None:
         KeyUnusable: the file cannot be written.
     """
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise KeyUnusable(f"{file}: {error.strerror}") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(os.urandom(_KEY_BYTES).hex() + "\n")
-        stream.flush()
-        os.fsync(descriptor)
+        begin_private(file, f"{os.urandom(_KEY_BYTES).hex()}\n".encode("ascii"))
+    except PrivateFileUnusable as error:
+        raise KeyUnusable(str(error)) from None
 
 
 def read_key(file: Path) -> SeedKey:
@@ -72,12 +65,9 @@ def read_key(file: Path) -> SeedKey:
         KeyUnusable: it is not there, open to other users, or no key.
     """
     try:
-        check_private(file)
-        key = bytes.fromhex(file.read_text(encoding="ascii"))
-    except NotPrivate as error:
+        key = bytes.fromhex(read_private(file).decode("ascii"))
+    except PrivateFileUnusable as error:
         raise KeyUnusable(str(error)) from None
-    except OSError as error:
-        raise KeyUnusable(f"{file}: {error.strerror}") from None
     except ValueError:
         raise KeyUnusable(f"{file}: holds no key") from None
     if len(key) != _KEY_BYTES:

@@ -10,7 +10,16 @@ from typing import BinaryIO, Final
 
 from smsp_provider.certificates.placing import sync_directory
 
-__all__ = ["NotPrivate", "check_private", "make_private", "place_private", "placing_private"]
+__all__ = [
+    "NotPrivate",
+    "PrivateFileUnusable",
+    "begin_private",
+    "check_private",
+    "make_private",
+    "place_private",
+    "placing_private",
+    "read_private",
+]
 
 _FILE: Final = 0o600
 _DIRECTORY: Final = 0o700
@@ -19,6 +28,10 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 class NotPrivate(Exception):
     """Other users can get at the file; the text says what to change."""
+
+
+class PrivateFileUnusable(Exception):
+    """The file is not there, cannot be read or written, or is open to others; the text names it, for an operator."""
 
 
 def make_private(path: Path) -> None:
@@ -32,6 +45,25 @@ def make_private(path: Path) -> None:
     # SQLite holds on it in this process.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE))
+
+
+def begin_private(path: Path, content: bytes) -> bool:
+    """Write a file, and make its directory, where there is none; whether it was made. Several processes may do so.
+
+    Raises:
+        PrivateFileUnusable: it cannot be written.
+    """
+    try:
+        # (Where it is there already, its directory need not be writable.)
+        if path.exists():
+            return False
+        path.parent.mkdir(mode=_DIRECTORY, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            place_private(path, content, new=True)
+            return True
+    except OSError as error:
+        raise PrivateFileUnusable(f"{path}: {error.strerror}") from None
+    return False
 
 
 def place_private(path: Path, content: bytes, *, new: bool) -> None:
@@ -69,6 +101,21 @@ def placing_private(path: Path, *, new: bool) -> Iterator[BinaryIO]:
     finally:
         Path(name).unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def read_private(path: Path) -> bytes:
+    """What is in a file that its owner alone may read.
+
+    Raises:
+        PrivateFileUnusable: it is not there, cannot be read, or is open to others.
+    """
+    try:
+        check_private(path)
+        return path.read_bytes()
+    except NotPrivate as error:
+        raise PrivateFileUnusable(str(error)) from None
+    except OSError as error:
+        raise PrivateFileUnusable(f"{path}: {error.strerror}") from None
 
 
 def check_private(path: Path) -> None:
