@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit
+from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit, _State, _Ticket
+
+LONG = 60.0
+"""Seconds that nothing here takes, however slow the machine is."""
 
 
 def _run(callers: list[Callable[[], None]]) -> None:
@@ -14,12 +17,12 @@ def _run(callers: list[Callable[[], None]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(LONG)
     assert not any(thread.is_alive() for thread in threads)
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + LONG
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.001)
@@ -35,12 +38,14 @@ def test_a_single_caller_writes_in_its_own_thread() -> None:
 
 def test_callers_share_a_write_and_each_item_is_written_once_in_order() -> None:
     batches: list[list[int]] = []
+    under_way = set(range(32))
 
     def write(items: Sequence[int]) -> None:
-        time.sleep(0.01)
+        # It takes until everybody else waits, as long as that is on this machine.
+        _until(lambda: len(group._pending) == len(under_way - {item // 100 for item in items}))
         batches.append(list(items))
 
-    group: GroupCommit[int] = GroupCommit(write, wait_s=30)
+    group: GroupCommit[int] = GroupCommit(write, wait_s=LONG)
 
     def caller(number: int) -> Callable[[], None]:
         def run() -> None:
@@ -48,6 +53,7 @@ def test_callers_share_a_write_and_each_item_is_written_once_in_order() -> None:
                 item = number * 100 + turn
                 group.submit(item)
                 assert any(item in batch for batch in batches)
+            under_way.remove(number)
 
         return run
 
@@ -67,11 +73,11 @@ def test_a_failing_write_fails_every_caller_of_its_batch_and_no_other() -> None:
     def write(items: Sequence[str]) -> None:
         if "first" in items:
             entered.set()
-            gate.wait(10)
+            gate.wait(LONG)
         elif "late" not in items:
             raise broken
 
-    group: GroupCommit[str] = GroupCommit(write, wait_s=10)
+    group: GroupCommit[str] = GroupCommit(write, wait_s=LONG)
 
     def caller(item: str) -> Callable[[], None]:
         def run() -> None:
@@ -84,14 +90,14 @@ def test_a_failing_write_fails_every_caller_of_its_batch_and_no_other() -> None:
 
     first = threading.Thread(target=caller("first"))
     first.start()
-    assert entered.wait(10)
+    assert entered.wait(LONG)
     others = [threading.Thread(target=caller(f"other-{number}")) for number in range(5)]
     for thread in others:
         thread.start()
     _until(lambda: len(group._pending) == 5)
     gate.set()
     for thread in [first, *others]:
-        thread.join(10)
+        thread.join(LONG)
     group.submit("late")
     assert [error.cause for error in errors if isinstance(error, BatchFailed)] == [broken] * 5
     assert len({id(error) for error in errors}) == 5
@@ -103,19 +109,19 @@ def test_a_caller_gives_up_after_the_bound_and_its_item_is_not_written_later() -
 
     def write(items: Sequence[str]) -> None:
         entered.set()
-        gate.wait(10)
+        gate.wait(LONG)
         written.extend(items)
 
     group: GroupCommit[str] = GroupCommit(write, wait_s=0.05)
     slow = threading.Thread(target=group.submit, args=("slow",))
     slow.start()
-    assert entered.wait(10)
+    assert entered.wait(LONG)
     began = time.monotonic()
     with pytest.raises(CommitTimeout):
         group.submit("impatient")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < LONG / 2
     gate.set()
-    slow.join(10)
+    slow.join(LONG)
     group.submit("next")
     assert written == ["slow", "next"]
 
@@ -127,9 +133,18 @@ def test_a_caller_whose_batch_is_being_written_for_too_long_gives_up_too() -> No
 
     def write(items: Sequence[str]) -> None:
         entered.append(list(items))
-        (first_gate if items[0] == "first" else second_gate).wait(10)
+        (first_gate if items[0] == "first" else second_gate).wait(LONG)
 
-    group: GroupCommit[str] = GroupCommit(write, wait_s=0.3)
+    class OneIsHasty(GroupCommit[str]):
+        """The third caller's time begins when its batch is being written; the second has all the time there is."""
+
+        def _await_turn(self, ticket: _Ticket[str]) -> bool:
+            if ticket.item == "second":
+                return ticket.turn.acquire() and ticket.state is _State.LEAD
+            _until(lambda: len(entered) == 2)
+            return super()._await_turn(ticket)
+
+    group = OneIsHasty(write, wait_s=0.05)
 
     def caller(item: str) -> None:
         try:
@@ -151,7 +166,7 @@ def test_a_caller_whose_batch_is_being_written_for_too_long_gives_up_too() -> No
     _until(lambda: "third unknown" in outcomes)
     second_gate.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(LONG)
     assert sorted(outcomes) == ["first written", "second written", "third unknown"]
 
 
@@ -162,10 +177,10 @@ def test_an_interrupted_leader_takes_nobody_with_it() -> None:
     def write(items: Sequence[str]) -> None:
         if items[0] == "interrupted":
             entered.set()
-            gate.wait(10)
+            gate.wait(LONG)
             raise KeyboardInterrupt
 
-    group: GroupCommit[str] = GroupCommit(write, wait_s=10)
+    group: GroupCommit[str] = GroupCommit(write, wait_s=LONG)
 
     def interrupted() -> None:
         try:
@@ -175,13 +190,13 @@ def test_an_interrupted_leader_takes_nobody_with_it() -> None:
 
     leader = threading.Thread(target=interrupted)
     leader.start()
-    assert entered.wait(10)
+    assert entered.wait(LONG)
     follower = threading.Thread(target=group.submit, args=("follower",))
     follower.start()
     _until(lambda: len(group._pending) == 1)
     gate.set()
-    leader.join(10)
-    follower.join(10)
+    leader.join(LONG)
+    follower.join(LONG)
     assert not follower.is_alive()
     assert len(failures) == 1
 
@@ -228,7 +243,7 @@ def test_who_leads_after_another_gathers_for_half_of_what_the_last_batch_took(to
         nonlocal now
         if items == ["first"]:
             entered.set()
-            gate.wait(10)
+            gate.wait(LONG)
         now += took
         batches.append(list(items))
 
@@ -238,17 +253,17 @@ def test_who_leads_after_another_gathers_for_half_of_what_the_last_batch_took(to
         late.start()
         _until(lambda: len(group._pending) == 2)
 
-    group: GroupCommit[str] = GroupCommit(write, wait_s=10, sleep=sleep, monotonic=lambda: now)
+    group: GroupCommit[str] = GroupCommit(write, wait_s=LONG, sleep=sleep, monotonic=lambda: now)
     first, second, late = (threading.Thread(target=group.submit, args=(item,)) for item in ("first", "second", "late"))
     first.start()
-    assert entered.wait(10)
+    assert entered.wait(LONG)
     assert slept == []
     second.start()
     _until(lambda: len(group._pending) == 1)
     gate.set()
     for thread in (first, second):
-        thread.join(10)
-    late.join(10)
+        thread.join(LONG)
+    late.join(LONG)
     assert slept == [pytest.approx(gathers)]
     assert batches == [["first"], ["second", "late"]]
 
