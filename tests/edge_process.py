@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from free_ports import free_port
 from itk_messages import request_for
 from kept_output import keep_fault, keep_file
 from smsp_provider.domain.service import Service
@@ -87,12 +88,12 @@ run(app, listener, Supervision(observer, level, worker_ended))
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=60)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(60)
         self.sock.connect(str(self._path))
 
 
@@ -100,9 +101,7 @@ class Server:
     """A running server; ``log()`` is everything it has written so far."""
 
     def __init__(self, folder: Path, pki: TestPKI | None, **options: object) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         tls = [str(file) for file in (pki.server.certificate, pki.server.key, pki.ca)] if pki else []
         chosen = {
             "bind": f"127.0.0.1:{self.port}",
@@ -154,9 +153,9 @@ class Server:
         if self.socket is not None:
             return _UnixConnection(self.socket)
         if self.pki is None:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         context = self.context(identity or self.pki.client)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         with closing(self.connection()) as connection:
@@ -183,14 +182,14 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(20)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(20)
+                self.process.wait(60)
         keep_file("output", self._output)
 
 
-def until(condition: Callable[[], bool], log: Callable[[], str] = str, seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], log: Callable[[], str] = str, seconds: float = 60) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, log()

@@ -26,6 +26,7 @@ from lxml import etree
 
 from certificate_zoo import Zoo, make_zoo
 from edge_process import PATH, Server
+from free_ports import free_port
 from itk_messages import request_for
 from kept_output import keep_file
 from smsp_provider.config.settings import AuditSettings, Environment, Settings, SpineSettings
@@ -38,7 +39,6 @@ __all__ = [
     "Front",
     "Nginx",
     "fault",
-    "free_port",
     "nginx_binary",
     "nginx_context",
     "request_text",
@@ -80,7 +80,7 @@ class Nginx:
         """Read all files again, as `nginx -s reload` does; returns when other workers serve."""
         before = set(self.workers())
         self.process.send_signal(signal.SIGHUP)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while set(self.workers()) & before or not self.workers():
             assert time.monotonic() < until, self.logs
             time.sleep(0.02)
@@ -115,13 +115,6 @@ def nginx_context(zoo: Zoo, identity: Identity | None, version: ssl.TLSVersion) 
     if identity is not None:
         context.load_cert_chain(identity.certificate, identity.key)
     return context
-
-
-def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def settings_behind_nginx(folder: Path, zoo: Zoo, provider: Path, **proxy: Any) -> Settings:
@@ -167,16 +160,16 @@ def running_nginx(directory: Path, settings: Settings, *, change: tuple[str, str
         yield nginx
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         for file in places.logs.iterdir():
             keep_file("log", file)
 
 
 def _wait_until_it_listens(nginx: Nginx) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         assert nginx.process.poll() is None, nginx.logs
-        with suppress(OSError), socket.create_connection(("127.0.0.1", nginx.health_port), timeout=5):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", nginx.health_port), timeout=60):
             return
         assert time.monotonic() < until, nginx.logs
         time.sleep(0.02)
@@ -195,7 +188,7 @@ class Front:
 
     def connection(self, identity: Identity | None, version: ssl.TLSVersion = NEWEST) -> http.client.HTTPSConnection:
         context = self.context(identity, version)
-        return http.client.HTTPSConnection("127.0.0.1", self.nginx.port, timeout=20, context=context)
+        return http.client.HTTPSConnection("127.0.0.1", self.nginx.port, timeout=60, context=context)
 
     def post(
         self,
@@ -211,7 +204,7 @@ class Front:
 
     def secure(self) -> ssl.SSLSocket:
         """A connection of the good client on which nothing was sent."""
-        raw = socket.create_connection(("127.0.0.1", self.nginx.port), timeout=20)
+        raw = socket.create_connection(("127.0.0.1", self.nginx.port), timeout=60)
         return self.context(self.zoo.good).wrap_socket(raw, server_hostname="localhost")
 
     def raw(self, sent: bytes) -> bytes:

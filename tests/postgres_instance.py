@@ -16,7 +16,7 @@ from typing import Self
 
 import psycopg
 
-from bench.processes import free_port
+from free_ports import free_port
 from postgres_server import end_with_this_process, program, system_user
 
 __all__ = ["PostgresInstance"]

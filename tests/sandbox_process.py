@@ -6,18 +6,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from free_ports import free_port
 from kept_output import keep_file
 
-__all__ = ["RunningSandbox", "environment", "members", "run_smsp", "running_sandbox"]
+__all__ = ["RunningSandbox", "any_ports", "environment", "members", "run_smsp", "running_sandbox"]
 
 SRC: Final = Path(__file__).resolve().parents[1] / "src"
 COMMAND: Final = (sys.executable, "-m", "smsp_provider.cli")
-ANY_PORT: Final = ("--http", "127.0.0.1:0", "--https", "127.0.0.1:0")
+
+
+def any_ports() -> tuple[str, ...]:
+    """Options of a sandbox: two ports that nobody else has."""
+    return ("--http", f"127.0.0.1:{free_port()}", "--https", f"127.0.0.1:{free_port()}")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -25,7 +30,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(SRC), "PYTHONUNBUFFERED": "1", **variables}
 
 
-def run_smsp(*arguments: str | Path, seconds: float = 60, **variables: str) -> "subprocess.CompletedProcess[str]":
+def run_smsp(*arguments: str | Path, seconds: float = 300, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run ``smsp`` to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -69,7 +74,7 @@ class RunningSandbox:
         self.state = state
         self.text = ""
 
-    def read_until(self, marker: str, seconds: float = 40) -> str:
+    def read_until(self, marker: str, seconds: float = 120) -> str:
         """Read its output until ``marker`` is in it."""
         assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
@@ -92,7 +97,7 @@ class RunningSandbox:
         """Send a signal to the parent only."""
         self.process.send_signal(number)
 
-    def all_gone(self, pids: set[int], seconds: float) -> bool:
+    def all_gone(self, pids: set[int], seconds: float = 60) -> bool:
         """Whether all of ``pids`` end within so many seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -103,10 +108,10 @@ class RunningSandbox:
 
 
 @contextmanager
-def running_sandbox(state: Path, arguments: Sequence[str] = ANY_PORT) -> Iterator[RunningSandbox]:
+def running_sandbox(state: Path, *arguments: str) -> Iterator[RunningSandbox]:
     """A sandbox that serves, in a process group of its own; whatever is left at the end is killed by its id."""
     process = subprocess.Popen(
-        [*COMMAND, "sandbox", "--state", str(state), *arguments],
+        [*COMMAND, "sandbox", "--state", str(state), *any_ports(), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -121,11 +126,11 @@ def running_sandbox(state: Path, arguments: Sequence[str] = ANY_PORT) -> Iterato
         family = members(process.pid)
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(15)
+            process.wait(60)
         for pid in family:
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
-        process.wait(5)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
         for log in ("provider.log", "operators.log"):

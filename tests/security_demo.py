@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from bench.processes import free_port
 from e2e.lies import ASKED, SHAPES
 from e2e.world import Answer, CountedSpine, read_answer
+from free_ports import free_port
 from itk_messages import Request, request_for
 from kept_output import keep_file
 from sandbox_process import COMMAND, environment, run_smsp

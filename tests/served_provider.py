@@ -7,8 +7,9 @@ with served(tmp_path, throttle="rate_per_second = 50") as provider:
 import http.client
 import re
 import signal
-import socket
 import subprocess
+import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from free_ports import free_port
 from itk_messages import Fields, Request
 from kept_output import keep, keep_fault, keep_file
 from sandbox_process import COMMAND, environment
@@ -35,6 +37,7 @@ UNATTENDED: Final = "urn:nhs-uk:identity:ods:X26"
 ATTENDED: Final = "urn:nhs-uk:identity:ods:X26:ward-9"
 _NUMBER, _BORN = "9990000034", "19791103"
 _WAIT_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 120.0
 _CODE: Final = re.compile(rb'(?:<value [^>]*code|<code [^>]*code)="((?:SMSP|DEMOG)-[0-9]{4})"')
 _FAULT: Final = re.compile(rb"ErrorCode[^>]*>([0-9]{4})<")
 
@@ -66,9 +69,28 @@ class CountingSpine(EmbeddedSpine):
     def __init__(self, store: PatientStore) -> None:
         super().__init__(store)
         self.arrivals: list[float] = []
+        self._guard = threading.Lock()
+        self._to_hold = 0
+        self._answers = threading.Event()
+
+    @contextmanager
+    def silent(self, queries: int = sys.maxsize) -> Iterator[None]:
+        """The next so many queries are answered at the end of the ``with``, however long that takes."""
+        self._answers.clear()
+        self._to_hold = queries
+        try:
+            yield
+        finally:
+            self._to_hold = 0
+            self._answers.set()
 
     def _reply(self, request: HTTPRequest) -> Reply:
-        self.arrivals.append(time.monotonic())
+        with self._guard:
+            self.arrivals.append(time.monotonic())
+            is_held = self._to_hold > 0
+            self._to_hold -= is_held
+        if is_held:
+            self._answers.wait()
         return super()._reply(request)
 
 
@@ -117,7 +139,7 @@ class ServedProvider:
 
     def ops_get(self, path: str, method: str = "GET") -> Answer:
         """Ask the process of health and metrics."""
-        connection = http.client.HTTPConnection(*self.ops, timeout=10)
+        connection = http.client.HTTPConnection(*self.ops, timeout=60)
         asked = time.monotonic()
         try:
             connection.request(method, path)
@@ -132,7 +154,7 @@ class ServedProvider:
         until = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < until:
             with suppress(OSError):
-                connection = self.connection(5)
+                connection = self.connection()
                 connection.request("GET", "/readyz")
                 ready = connection.getresponse().status == 200
                 connection.close()
@@ -145,7 +167,7 @@ class ServedProvider:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(_STOP_SECONDS)
 
 
 def request_with(identity: str, number: str = _NUMBER, born: str = _BORN) -> Request:
@@ -179,15 +201,12 @@ def served(
             store = stack.enter_context(PatientStore())
             load_population(store)
             spine = stack.enter_context(CountingSpine(store))
-        free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        http_address, ops_address = (one.getsockname() for one in free)
-        for one in free:
-            one.close()
+        http_address, ops_address = (("127.0.0.1", free_port()) for _ in range(2))
         config = folder / "provider.toml"
         config.write_text(
             'environment = "test"\n'
             f'server = {{ http = "127.0.0.1:{http_address[1]}", ops = "127.0.0.1:{ops_address[1]}", '
-            f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 15, "
+            f"workers = {workers}, threads = {threads}, graceful_stop_seconds = 60, "
             f"drain_seconds = {drain_seconds} }}\n"
             f'spine = {{ endpoint = "{spine.url}", pds_asid = "100000000104", default_asid = "200000000205" }}\n'
             f'audit = {{ database = "{folder / "audit" / "audit.db"}", {audit}synchronous = "NORMAL" }}\n'
@@ -209,5 +228,5 @@ def served(
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(60)
+                process.wait(_STOP_SECONDS)
             keep_file("log", log)

@@ -13,7 +13,8 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bench.processes import Server, free_port, loaded
+from bench.processes import Server, loaded
+from free_ports import free_port
 from smsp_provider.certificates.identity import certificate_of
 from smsp_provider.config.settings import ClientPolicy, ClientSettings, Settings
 from smsp_provider.domain.clients import Authority, Client, FingerprintPin

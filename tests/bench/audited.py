@@ -19,7 +19,8 @@ import psycopg
 
 from bench.audit_writer import FIRST
 from bench.material import percentile
-from bench.processes import Server, free_port, loaded
+from bench.processes import Server, loaded
+from free_ports import free_port
 from postgres_audit import PROVIDER, prepared_on, superuser_of, trail_in
 from postgres_instance import PostgresInstance
 from smsp_provider.simulator.pki import make_pki

@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.processes import Server, free_port, loaded
+from bench.processes import Server, loaded
+from free_ports import free_port
 
 __all__ = ["over_http"]
 

@@ -5,7 +5,8 @@ from statistics import median
 from typing import Any
 
 from bench.material import percentile
-from bench.processes import Server, free_port, loaded
+from bench.processes import Server, loaded
+from free_ports import free_port
 from smsp_provider.simulator.pki import make_pki
 
 __all__ = ["slow_spine"]

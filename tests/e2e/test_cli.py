@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from command_line import Done, run_main
-from sandbox_process import ANY_PORT, RunningSandbox, run_smsp, running_sandbox
+from sandbox_process import RunningSandbox, any_ports, run_smsp, running_sandbox
 from smsp_provider.cli.drive import drive
 from smsp_provider.cli.expectations import expectations, read_rows
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient
@@ -73,7 +73,7 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory, patients: Path) -> Iterator[RunningSandbox]:
     state = tmp_path_factory.mktemp("sandbox") / "state"
-    with running_sandbox(state, (*ANY_PORT, "--patients", str(patients))) as running:
+    with running_sandbox(state, "--patients", str(patients)) as running:
         yield running
 
 
@@ -237,9 +237,9 @@ class TestDrive:
         state = tmp_path / "state"
         # Somebody else with the same details, who is in the Spine and not in the file that is driven.
         double = write_patients(tmp_path / "double.csv", {**PATIENTS[0], "NHS_NUMBER": number_at(GENERATED, 99)})
-        assert run_smsp("sandbox", "--once", *ANY_PORT, "--state", state, "--patients", double).returncode == 0
+        assert run_smsp("sandbox", "--once", *any_ports(), "--state", state, "--patients", double).returncode == 0
         driven = write_patients(tmp_path / "driven.csv", PATIENTS[0])
-        done = run_smsp("sandbox", "--drive", *ANY_PORT, "--state", state, "--patients", driven)
+        done = run_smsp("sandbox", "--drive", *any_ports(), "--state", state, "--patients", driven)
         assert done.returncode == 1, done.stdout + done.stderr
         assert "2 as expected, 6 not." in done.stdout
         assert "DEMOG-0007 instead of SMSP-0000" in done.stdout

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import free_port
 from e2e.world import read_answer
+from free_ports import free_port
 from kept_output import keep_file
 from postgres_server import new_database
 from sandbox_process import COMMAND, environment, run_smsp

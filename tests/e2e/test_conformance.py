@@ -15,9 +15,9 @@ import urllib3
 from lxml import etree
 
 from broken_servers import SPOILERS, BrokenServer, Reply, Sent, meagre, overdone
+from free_ports import free_port
 from kept_output import keep_file
 from sandbox_process import COMMAND, RunningSandbox, environment, run_smsp, running_sandbox
-from smsp_provider.cli.addresses import HostPort, free_port_near
 from smsp_provider.conformance.cases import Case, packaged_cases
 from smsp_provider.conformance.compare import differences
 from smsp_provider.conformance.evidence import Result, Run, Verdict, read_run, write_run
@@ -60,7 +60,7 @@ def good(sandbox: RunningSandbox, judge: Judge) -> Mapping[str, Result]:
 def results(
     url: str, judge: Judge, cases: tuple[Case, ...] | list[Case], population: Population = POPULATION
 ) -> Mapping[str, Result]:
-    transport = Transport(Target(url, timeout_seconds=20))
+    transport = Transport(Target(url, timeout_seconds=60))
     runner = Runner(transport, judge, population, population.username)
     found = {result.id: result for result in runner.run(cases)}
     transport.close()
@@ -121,7 +121,7 @@ def test_a_provider_that_knows_its_addresses_and_refuses_repeats(
 @contextmanager
 def stricter_provider(state: Path, folder: Path) -> Iterator[str]:
     """`smsp serve` with the sandbox's settings, but for addresses, repeats and its own files."""
-    ports = [free_port_near(HostPort("127.0.0.1", 0)).port for _ in range(2)]
+    ports = [free_port(), free_port()]
     url = f"http://127.0.0.1:{ports[0]}/smsp/pds"
     text = (state / "provider.toml").read_text().replace(str(state / "audit"), str(folder / "audit"))
     text = re.sub(r'http = "127.0.0.1:[0-9]+"', f'http = "127.0.0.1:{ports[0]}"', text)
@@ -141,13 +141,13 @@ def stricter_provider(state: Path, folder: Path) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         keep_file("log", log)
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    pool = urllib3.PoolManager(retries=False, timeout=2)
-    deadline = time.monotonic() + 40
+    pool = urllib3.PoolManager(retries=False, timeout=60)
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, "it ended"
         with suppress(urllib3.exceptions.HTTPError):

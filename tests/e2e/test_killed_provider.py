@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 from audit_trails import happened, make_trail
 from e2e.lies import ASKED, SHAPES
 from e2e.world import CROSS_CHECK, RETRIEVAL, Answer, World, make_world, read_answer
+from free_ports import free_port
 from itk_messages import Request, request_for
 from kept_output import keep_file
 from smsp_provider.audit.events import Closure, Ending, Intent, Record
@@ -31,11 +31,6 @@ DETAILS = SHAPES[2]
 def world(tmp_path: Path) -> Iterator[World]:
     with make_world(tmp_path / "world", ASKED) as made:
         yield made
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _config(world: World, port: int, folder: Path) -> Path:
@@ -70,7 +65,7 @@ def _provider(config: Path, errors: Path) -> Iterator["subprocess.Popen[bytes]"]
     finally:
         if process.poll() is None:
             _kill(process.pid)
-        process.wait(20)
+        process.wait(60)
         keep_file("log", errors)
 
 
@@ -95,7 +90,7 @@ def _kill(pid: int) -> None:
 
 def _post(port: int, request: Request) -> Answer:
     """Ask over HTTP, waiting until the provider listens."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while True:
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
         try:
@@ -119,7 +114,7 @@ def _post(port: int, request: Request) -> Answer:
     "interaction", [pytest.param(CROSS_CHECK, id="cross-check"), pytest.param(RETRIEVAL, id="retrieval")]
 )
 def test_the_next_start_closes_what_a_killed_provider_left_open(world: World, tmp_path: Path, interaction: str) -> None:
-    port = _free_port()
+    port = free_port()
     config, errors = _config(world, port, tmp_path), tmp_path / "errors"
     request = request_for(DETAILS.service, DETAILS.fields(ASKED), now=datetime.now(UTC))
     ended: list[Answer | Exception] = []
@@ -135,19 +130,19 @@ def test_the_next_start_closes_what_a_killed_provider_left_open(world: World, tm
     with _provider(config, errors) as first:
         asking = threading.Thread(target=ask)
         asking.start()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while world.calls() < expected:
             assert time.monotonic() < until, "the query never reached Spine"
             time.sleep(0.01)
         _kill(first.pid)
-        first.wait(20)
-        asking.join(20)
+        first.wait(60)
+        asking.join(60)
     assert isinstance(ended[0], Exception), "the caller got no answer"
     (intent,) = [record for record in _records(tmp_path) if isinstance(record, Intent)]
     assert not [record for record in _records(tmp_path) if isinstance(record, Ending | Closure)]
     world.calm()
     # At another port: at the old one the kernel may still reset who comes too early.
-    port = _free_port()
+    port = free_port()
     with _provider(_config(world, port, tmp_path), errors):
         answer = _post(port, request)
         assert (answer.code, answer.numbers) == ("SMSP-0000", (ASKED.nhs_number,))

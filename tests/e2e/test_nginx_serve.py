@@ -20,9 +20,10 @@ import pytest
 
 from certificate_zoo import make_zoo, replace
 from edge_process import PATH, until
+from free_ports import free_port
 from itk_messages import request_for
 from kept_output import keep_file
-from nginx_server import NEWEST, free_port, nginx_binary, nginx_context
+from nginx_server import NEWEST, nginx_binary, nginx_context
 from sandbox_process import COMMAND, environment, members, run_smsp
 from smsp_provider.domain.service import Service
 

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from sandbox_process import ANY_PORT, run_smsp
+from sandbox_process import any_ports, run_smsp
 
 
 def test_the_five_answers_are_those_of_hl7_v3(tmp_path: Path) -> None:
     runs = {
-        way: run_smsp("sandbox", "--once", *ANY_PORT, "--upstream", way, "--state", tmp_path / way)
+        way: run_smsp("sandbox", "--once", *any_ports(), "--upstream", way, "--state", tmp_path / way)
         for way in ("hl7v3", "pds-fhir")
     }
     said = {}

@@ -12,7 +12,7 @@ import pytest
 
 from audit_trails import chain_rows
 from reference import SHARED
-from sandbox_process import ANY_PORT, members, run_smsp, running_sandbox
+from sandbox_process import any_ports, members, run_smsp, running_sandbox
 
 FIVE = (
     "verifyNHSNumber",
@@ -24,7 +24,7 @@ FIVE = (
 
 
 def test_once_makes_the_five_calls_and_leaves_nothing_in_the_temporary_directory(tmp_path: Path) -> None:
-    done = run_smsp("sandbox", "--once", *ANY_PORT, TMPDIR=str(tmp_path))
+    done = run_smsp("sandbox", "--once", *any_ports(), TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     for number, name in enumerate(FIVE, 1):
         assert f"{number}. {name}\n" in done.stdout
@@ -43,14 +43,16 @@ def test_a_wrong_answer_is_told_and_is_not_exit_code_0(tmp_path: Path) -> None:
     )
     other = tmp_path / "other.csv"
     other.write_text(f"{columns}\n9990000026,19990101,,SOMEBODY,ELSE,,MR,Male,,,,,,,,,ZZ12 2AA,\n")
-    done = run_smsp("sandbox", "--once", *ANY_PORT, "--patients", other)
+    done = run_smsp("sandbox", "--once", *any_ports(), "--patients", other)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "NOT EXPECTED" in done.stdout
     assert "DEMOG-0001" in done.stdout
 
 
 def test_it_takes_nothing_from_the_environment() -> None:
-    done = run_smsp("sandbox", "--once", *ANY_PORT, SMSP_SERVER__SERVICE_PATH="/elsewhere", SMSP_LOG__LEVEL="nonsense")
+    done = run_smsp(
+        "sandbox", "--once", *any_ports(), SMSP_SERVER__SERVICE_PATH="/elsewhere", SMSP_LOG__LEVEL="nonsense"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -84,14 +86,14 @@ def test_no_process_outlives_a_killed_sandbox_and_its_directory_can_be_used_agai
         family = members(sandbox.process.pid)
         os.kill(sandbox.process.pid, signal.SIGKILL)
         assert sandbox.all_gone(family, 10)
-    done = run_smsp("sandbox", "--once", *ANY_PORT, "--state", state)
+    done = run_smsp("sandbox", "--once", *any_ports(), "--state", state)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_directory_is_for_one_sandbox_at_a_time_and_an_address_for_one_server(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with running_sandbox(state) as sandbox:
-        second = run_smsp("sandbox", "--once", *ANY_PORT, "--state", state)
+        second = run_smsp("sandbox", "--once", *any_ports(), "--state", state)
         assert second.returncode == 3
         assert "another sandbox uses this directory" in second.stderr
         # The provider of the first, started once more with its own configuration.
@@ -132,7 +134,7 @@ def test_a_file_that_holds_no_patients_is_a_readable_error(tmp_path: Path) -> No
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")
     for arguments in (("--once",), ("--drive",)):
-        done = run_smsp("sandbox", *arguments, *ANY_PORT, "--patients", wrong)
+        done = run_smsp("sandbox", *arguments, *any_ports(), "--patients", wrong)
         assert done.returncode == 3
         assert str(wrong) in done.stderr
         assert "Traceback" not in done.stderr
@@ -143,7 +145,7 @@ def test_a_file_that_holds_no_patients_is_a_readable_error(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_every_opentest_patient_comes_out_of_the_five_services_as_the_rules_say() -> None:
     patients = SHARED / "spec" / "itk" / "testdata" / "opentest-patients.csv"
-    done = run_smsp("sandbox", *ANY_PORT, "--patients", patients, "--drive", seconds=300)
+    done = run_smsp("sandbox", *any_ports(), "--patients", patients, "--drive", seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 not. Answers that name a patient other than the one asked for: 0." in done.stdout
     rows = {tuple(line.split()[:2]): line.split()[2:] for line in done.stdout.splitlines() if line.startswith("get")}

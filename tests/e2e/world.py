@@ -178,6 +178,8 @@ class CountedSpine(EmbeddedSpine):
         super().__init__(*arguments, **options)
         self.connections = 0
         self.received: list[str] = []
+        self._answers = threading.Event()
+        self._answers.set()
         self.bodies: deque[bytes] = deque(maxlen=20)
         self._count = threading.Lock()
         inner = self.spine
@@ -195,6 +197,16 @@ class CountedSpine(EmbeddedSpine):
         with self._count:
             self.received.append(found[1].decode() if found else "none")
             self.bodies.append(body)
+        self._answers.wait()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Queries that arrive meanwhile are answered at the end of the ``with``, however long that takes."""
+        self._answers.clear()
+        try:
+            yield
+        finally:
+            self._answers.set()
 
     @property
     def open_connections(self) -> int:
@@ -202,7 +214,7 @@ class CountedSpine(EmbeddedSpine):
         with self._server._guard:
             return len(self._server._open)
 
-    def wait_until_closed(self, seconds: float = 3.0) -> bool:
+    def wait_until_closed(self, seconds: float = 60.0) -> bool:
         """Whether the provider closes every connection within so long."""
         until = time.monotonic() + seconds
         while self.open_connections and time.monotonic() < until:

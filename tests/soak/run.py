@@ -8,7 +8,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Final
 from urllib.request import urlopen
 
 from audit_trails import make_trail
+from free_ports import free_port
 from kept_output import keep
 from smsp_provider.audit.events import Closure, Ending, EndingKind, Intent
 from soak.driver import DEADLINE_SECONDS, IN_A_LOG
@@ -243,8 +243,7 @@ def _spine() -> Iterator[str]:
 
 @contextmanager
 def _served(state: Path, spine: str) -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = state / "provider.toml"
     config.write_text(
         f'environment = "test"\nserver = {{ http = "{address}", workers = 2, threads = 16 }}\n'
