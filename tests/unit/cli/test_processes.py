@@ -18,13 +18,7 @@ def sleep_long() -> int:
     return 0
 
 
-def refuse_to_stop() -> int:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(60)
-    return 0
-
-
-def wait_for_end(child_ended: object, seconds: float = 10) -> bool:
+def wait_for_end(child_ended: object, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     assert callable(child_ended)
     while time.monotonic() < deadline:
@@ -49,13 +43,22 @@ def test_an_exception_is_exit_code_1_and_told(capfd: pytest.CaptureFixture[str])
 
 def test_children_are_ended_in_order() -> None:
     child = start_child("sleeper", sleep_long)
-    assert stop_children([child], 5) is True
+    assert stop_children([child], 30) is True
     assert child.exit_code == -signal.SIGTERM
 
 
 def test_a_child_that_does_not_end_is_killed() -> None:
+    told, tell = os.pipe()
+
+    def refuse_to_stop() -> int:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(tell, b"!")
+        return sleep_long()
+
     child = start_child("stubborn", refuse_to_stop)
-    time.sleep(0.3)
+    os.close(tell)
+    assert os.read(told, 1) == b"!"
+    os.close(told)
     assert stop_children([child], 0.3) is False
     assert child.exit_code == -signal.SIGKILL
     assert not is_alive(child.pid)
@@ -64,7 +67,7 @@ def test_a_child_that_does_not_end_is_killed() -> None:
 def test_a_child_is_in_a_process_group_of_its_own() -> None:
     child = start_child("sleeper", sleep_long)
     assert os.getpgid(child.pid) == child.pid
-    stop_children([child], 5)
+    stop_children([child], 30)
 
 
 def test_a_child_asked_to_stop_before_it_has_begun_stops(tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_a_child_asked_to_stop_before_it_has_begun_stops(tmp_path: Path) -> None
         "os.register_at_fork(after_in_child=lambda: time.sleep(0.05))\n"
         "StopSignals()\n"
         "children = [start_child('sleeper', lambda: time.sleep(60) or 0) for _ in range(20)]\n"
-        "orderly = stop_children(children, 20)\n"
+        "orderly = stop_children(children, 45)\n"
         "print(orderly, {child.exit_code for child in children}, signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
     )
     done = subprocess.run(
@@ -98,6 +101,6 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     child = int(parent.stdout.readline())
     assert is_alive(child)
     parent.kill()
-    parent.wait(5)
+    parent.wait(30)
     parent.stdout.close()
     assert wait_for_end(lambda: not is_alive(child))

@@ -39,7 +39,8 @@ def test_who_asks_does_not_wait_and_all_is_done_once() -> None:
     wait_until(lambda: letters.taken == list(range(1000)))
 
 
-def test_threads_that_ask_at_once_start_one_thread_and_lose_nothing() -> None:
+def test_threads_that_ask_at_once_start_one_thread_and_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soon, "_IDLE_SECONDS", 60.0)
     letters, others = _Letters(), set(threading.enumerate())
     letters.door.set()
     numbers = count()
@@ -51,9 +52,9 @@ def test_threads_that_ask_at_once_start_one_thread_and_lose_nothing() -> None:
     callers = [threading.Thread(target=call) for _ in range(8)]
     for caller in callers:
         caller.start()
-    assert sum(thread.name == "letters" for thread in set(threading.enumerate()) - others) == 1
     for caller in callers:
         caller.join()
+    assert sum(thread.name == "letters" for thread in set(threading.enumerate()) - others) == 1
     wait_until(lambda: sorted(letters.taken) == list(range(1600)))
 
 

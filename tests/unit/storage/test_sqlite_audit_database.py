@@ -20,6 +20,7 @@ from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.sqlite_audit_database import SqliteAuditDatabase
+from throttles import wait_until
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
 
@@ -31,6 +32,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trail(path: Path) -> Iterator[ChainedAuditTrail]:
+    made = make_trail(path, wait_s=20.0)
+    yield made
+    made.close_session()
+
+
+@pytest.fixture
+def hasty(path: Path) -> Iterator[ChainedAuditTrail]:
+    """One that does not wait for long."""
     made = make_trail(path, wait_s=0.2)
     yield made
     made.close_session()
@@ -62,30 +71,31 @@ def test_callers_share_transactions(trail: ChainedAuditTrail, path: Path) -> Non
         threads = [threading.Thread(target=trail.open_intent, args=(intent_of(f"E{n}"),)) for n in range(16)]
         for thread in threads:
             thread.start()
-        time.sleep(0.05)
+        # One of them is about to write, and the others wait for it.
+        wait_until(lambda: len(trail._group._pending) == 15)
         other.execute("ROLLBACK")
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert sorted(entry.n for entry in trail.read()) == list(range(1, 19))
     assert sum(commits) <= 3
 
 
 def test_another_process_that_keeps_the_lock_makes_it_unavailable_for_a_bounded_time(
-    trail: ChainedAuditTrail, path: Path
+    hasty: ChainedAuditTrail, path: Path
 ) -> None:
     run_program('trail.open_intent(intent_of("left"))', path)
-    trail.open()
+    hasty.open()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        assert _refused(trail) == "SQLITE_BUSY"
-        assert time.monotonic() - began < 2
+        assert _refused(hasty) == "SQLITE_BUSY"
+        assert time.monotonic() - began < 30
         with pytest.raises(AuditUnavailable, match="SQLITE_BUSY"):
-            trail.recover()
+            hasty.recover()
         other.execute("ROLLBACK")
-    trail.open_intent(intent_of("E1"))
-    assert trail.recover() == 1
-    assert [type(record).__name__ for record in happened(trail.read())] == ["Intent", "Intent", "Closure"]
+    hasty.open_intent(intent_of("E1"))
+    assert hasty.recover() == 1
+    assert [type(record).__name__ for record in happened(hasty.read())] == ["Intent", "Intent", "Closure"]
 
 
 def test_a_full_disk_fails_the_whole_batch_and_the_trail_comes_back_with_the_space(trail: ChainedAuditTrail) -> None:
