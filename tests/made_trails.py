@@ -1,7 +1,7 @@
 """Audit trails as several writers make them, with a root for every few records, for the tests of who verifies them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,8 +99,8 @@ class TrailMaker:
     def exchange(self, made: MadeLane) -> None:
         """An intent and its ending."""
         self._exchanges += 1
-        name = f"exchange-{self._exchanges}"
-        self.write(made, [intent_of(name), ending_of(name)])
+        name, now = f"exchange-{self._exchanges}", self.clock.at
+        self.write(made, [replace(intent_of(name), at=now), replace(ending_of(name), at=now)])
 
     def end(self, made: MadeLane, dead: MadeLane) -> None:
         """The end of a lane whose writer died, in the lane of another one."""

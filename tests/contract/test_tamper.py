@@ -24,6 +24,7 @@ ON_POSTGRES = (
     "edit lane.pid",
     "erase without a tombstone",
     "put back what was erased",
+    "add a lane of a day that is over, bound",
     "remove roots",
     "put a row among those of another day",
     *SWAPS,
@@ -87,6 +88,7 @@ LEFT_OUT = {
     "signatures": (NO_WITNESS, ("smsp_provider.audit.roots.check_signature", lambda *_: None)),
     "links": (("smsp_provider.audit.chain_walk.next_link", lambda *_: _EqualToAll()),),
     "missing contents": (("smsp_provider.audit.verification.check_contents", lambda *_: ()),),
+    "moments": (("smsp_provider.audit.verified_lane.MomentsCheck.wrong_with", lambda *_: None),),
     "tables beside the records": (("smsp_provider.audit.verification.check_books", lambda *_, **__: ()),),
 }
 
@@ -99,6 +101,9 @@ LEFT_OUT = {
         ("signatures", "edit root.signature"),
         ("links", "edit chain.exchange"),
         ("missing contents", "delete a content"),
+        ("moments", "append a record of hours ago, bound"),
+        ("moments", "append a record that is older than the last"),
+        ("moments", "add a lane of a day that is over, bound"),
         ("tables beside the records", "edit lane_end.at"),
     ],
 )

@@ -4,10 +4,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 
-from smsp_provider.audit.chain import Lane
+from made_trails import RING
+from smsp_provider.audit.chain import SALT_BYTES, Lane, commitment_of, first_link, microseconds, next_link
+from smsp_provider.audit.encoding import encode
+from smsp_provider.audit.lane_events import Opening
+from smsp_provider.storage.audit_sealing import LaneSealer
 from tamper.scene import Copy
 
 __all__ = ["MANIPULATIONS", "Named", "Sought"]
@@ -139,6 +143,53 @@ def _append(random: Random, copy: Copy) -> Sought:
     copy.lengths[lane.token] = last + 1
     copy.relink(lane, last + 1)
     return Sought(lane.token, last + 1)
+
+
+def _add(copy: Copy, lane: Lane, at: datetime) -> int:
+    """One more record at the end of a lane: the one before it once more, with another moment."""
+    n = copy.lengths[lane.token] = copy.lengths[lane.token] + 1
+    copy.hand.put("chain", lane, n, copy.hand.get("chain", lane, n - 1) | {"at": microseconds(at)})
+    copy.hand.put("content", lane, n, {"sealed": copy.sealed(lane, n, copy.opened(lane, n - 1))})
+    copy.relink(lane, n)
+    return n
+
+
+def _back_date(random: Random, copy: Copy) -> Sought:
+    """With the keys of the contents: a record of hours ago in a lane that goes on, which the keeper binds."""
+    lane, last = copy.lanes[-1], copy.last_root_at()
+    n = _add(copy, lane, last - timedelta(seconds=random.randint(400, 40_000)))
+    copy.bind(lane, n - 1, last + timedelta(seconds=1))
+    return Sought(lane.token, n)
+
+
+def _back_date_in_a_lane(random: Random, copy: Copy) -> Sought:
+    """With the keys of the contents: no root yet, and a record that is older than the one before it."""
+    lane, last = copy.lanes[-1], copy.last_root_at()
+    n = _add(copy, lane, last + timedelta(seconds=700)) + 1
+    _add(copy, lane, last + timedelta(seconds=random.randint(0, 300)))
+    return Sought(lane.token, n)
+
+
+def _back_date_a_lane(random: Random, copy: Copy) -> Sought:
+    """With the keys of the contents: a lane of a day that is over, which the keeper binds."""
+    day, token = random.choice([lane.day for lane in copy.lanes[:-1]]), "00000000-0000-4000-8000-00000000000D"
+    opening = Opening(
+        datetime.combine(day, time(12), UTC), "writer-of-another", "host", 4711, "build", "00" * 32, "11" * 32
+    )
+    salt, text, at = bytes(SALT_BYTES), encode(opening).encode("ascii"), microseconds(opening.at)
+    sealer = LaneSealer(RING, token)
+    lane = Lane(4711, token, day, opening.writer, sealer.key_id, sealer.wrapped_key)
+    copy.hand.run(
+        "INSERT INTO lane (id, token, day, writer, pid, at, key_id, wrapped_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (lane.id, token, day.isoformat(), lane.writer, opening.pid, at, lane.key_id, lane.wrapped_key),
+    )
+    commitment = commitment_of(salt, text)
+    link = next_link(first_link(copy.reader.trail_id(), token, day), 1, "opening", at, None, commitment)
+    row = {"kind": "opening", "at": at, "exchange": None, "commitment": commitment, "link": link}
+    copy.hand.put("chain", lane, 1, row)
+    copy.hand.put("content", lane, 1, {"sealed": copy.sealed(lane, 1, salt + text)})
+    copy.bind(lane, 0, copy.last_root_at() + timedelta(seconds=1))
+    return Sought(token, 1)
 
 
 def _content_alone(random: Random, copy: Copy) -> Sought:
@@ -384,6 +435,9 @@ MANIPULATIONS: dict[str, Named] = {
     "swap contents of lanes": _swap("content", lanes=True),
     "insert a record, relinked": _insert,
     "append to an ended lane, linked": _append,
+    "append a record of hours ago, bound": _back_date,
+    "append a record that is older than the last": _back_date_in_a_lane,
+    "add a lane of a day that is over, bound": _back_date_a_lane,
     "add a content alone": _content_alone,
     "delete a record": _delete("chain", "content"),
     "delete a record, not its content": _delete("chain"),

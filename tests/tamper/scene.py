@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from made_trails import RING, Listener, MadeLane, SteppingClock, TrailMaker, trail_file
 from smsp_provider.audit.chain import Lane, SealedContent, SignedRoot, TrailReader, first_link, next_link
-from smsp_provider.audit.roots import NO_ROOT, BoundLane, parse, sign, statement_hash
+from smsp_provider.audit.roots import NO_ROOT, BoundLane, next_statement, parse, sign, statement_hash
 from smsp_provider.audit.trail_books import TrailBooks
 from smsp_provider.audit.verification import Means, VerificationReport, verify
 from smsp_provider.storage.audit_database import AuditDatabase
@@ -119,6 +119,25 @@ class Copy:
             previous = statement_hash(made.statement)
             self.put_root(made)
         return first
+
+    def last_root_at(self) -> datetime:
+        """The moment of the last root."""
+        (*_, last) = self.reader.roots()
+        return parse(last.statement).at
+
+    def bind(self, lane: Lane, before: int, at: datetime) -> None:
+        """What the keeper does with a lane that grew: a root, which the witness has not got yet."""
+        (*_, last) = self.reader.roots()
+        (*_, record) = self.reader.chain(lane)
+        statement = next_statement(
+            last,
+            [(BoundLane(lane.token, record.n, record.link), before)],
+            trail=self.reader.trail_id(),
+            made_at=self.books.made_at(),
+            at=at,
+            signer=self.scene.signer,
+        )
+        self.put_root(sign(statement, self.scene.signer))
 
     def put_root(self, root: SignedRoot) -> None:
         self.hand.run("INSERT INTO root (number, statement, signature) VALUES (?, ?, ?)", root)

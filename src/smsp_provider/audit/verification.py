@@ -28,6 +28,7 @@ from smsp_provider.audit.trail_books import (
 )
 from smsp_provider.audit.verified_deletions import check_deletions
 from smsp_provider.audit.verified_lane import Finding, LaneCheck, LaneFacts
+from smsp_provider.audit.verified_moments import RootMoment, moment_of_root
 from smsp_provider.audit.verified_roots import RootsCheck
 
 __all__ = ["Means", "VerificationReport", "verify"]
@@ -117,6 +118,8 @@ class _Verification:
         self._roots: Final = RootsCheck(reader, self._trail, means.witness, since, part=means.part)
         self._findings: Final[list[Finding]] = []
         self._gone: Final[set[str]] = set()
+        self._last: RootMoment | None = None
+        """The root that lanes were compared with last."""
         self._told = 0
         self._settled = 0
         """The moment up to which everything is done that follows from a record, in microseconds since 1970."""
@@ -125,6 +128,7 @@ class _Verification:
         for statement in self._roots.statements():
             for bound in statement.lanes:
                 self._bind(bound, statement.number)
+            self._last = moment_of_root(statement)
         lanes, missing = self._finish(), -1
         self._check_unbound()
         while missing < (found := self._facts.count_missing()):
@@ -132,6 +136,8 @@ class _Verification:
             lanes, missing = self._finish(), found
         self._check_hanging_together(lanes)
         self._check_signers()
+        # (Last, and beside what else is found in the lane: a clock that was set back does the same.)
+        self._findings.extend(check.misdated for check in self._checks.values() if check.misdated is not None)
         return self._report(lanes)
 
     def _finish(self) -> list[Lane]:
@@ -139,7 +145,7 @@ class _Verification:
         self._all = {lane.token: lane for lane in self._reader.lanes()}
         lanes = [lane for lane in self._all.values() if self._is_wanted(lane)]
         for lane in lanes:
-            self._add(self._check_of(lane).finish())
+            self._add(self._check_of(lane).finish(self._last))
             self._reading.pop(lane.token, None)
             self._tell()
         return lanes
@@ -164,7 +170,7 @@ class _Verification:
                 self._gone.add(bound.token)
                 self._findings.append(Finding("the lane is gone, which a root binds", bound.token, root=root))
         elif self._is_wanted(lane):
-            self._add(self._check_of(lane).bind(bound.n, bound.link, root))
+            self._add(self._check_of(lane).bind(bound.n, bound.link, root, self._last))
             self._tell()
 
     def _check_of(self, lane: Lane) -> LaneCheck:

@@ -17,6 +17,7 @@ from smsp_provider.audit.chain_walk import ChainBroken, LaneWalk
 from smsp_provider.audit.decoding import UnreadableRecord, decode
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, RecordRange
 from smsp_provider.audit.lane_events import LaneEnded, Opening
+from smsp_provider.audit.verified_moments import MomentsCheck, RootMoment
 
 __all__ = ["Finding", "LaneCheck", "LaneFacts", "uncovered"]
 
@@ -79,6 +80,8 @@ class LaneCheck:
         self.lane: Final = lane
         self.walk: Final = LaneWalk(trail, lane)
         self.finding: Finding | None = None
+        self.misdated: Finding | None = None
+        """The first record that names a moment at which it cannot have been made; the lane is followed beyond it."""
         self.bound = 0
         """The number of the last record that a root binds, so far."""
         self._reader: Final = reader
@@ -87,6 +90,7 @@ class LaneCheck:
         self._chain: Iterator[ChainedRecord] | None = None
         self._contents: Iterator[SealedContent] | None = None
         self._content: SealedContent | None = None
+        self._moments: Final = MomentsCheck()
         self.last_at = 0
         """The moment of the last record so far, in microseconds since 1970."""
         self.unbound_at: int | None = None
@@ -96,10 +100,14 @@ class LaneCheck:
         """Give back what the database holds open for it; the next call goes on where it was."""
         self._chain = self._contents = self._content = None
 
-    def bind(self, n: int, link: bytes, root: int) -> Finding | None:
-        """Follow the lane to the record that a root binds; the finding, if that is not there or another one."""
+    def bind(self, n: int, link: bytes, root: int, before: RootMoment | None = None) -> Finding | None:
+        """Follow the lane to the record that a root binds; the finding, if that is not there or another one.
+
+        ``before`` is the root before that one.
+        """
         if self.finding is not None:
             return None
+        self._moments.begin(before)
         found = self._follow(n)
         if found is None and self.walk.n < n:
             found = self._at(self.walk.n + 1, f"it is missing, and all after it: root {root} binds them up to {n}")
@@ -119,10 +127,11 @@ class LaneCheck:
         record = self._reader.record(self.lane, self.bound + 1) if self.bound < self.walk.n else None
         self.unbound_at = None if record is None else record.at
 
-    def finish(self) -> Finding | None:
-        """Follow the lane to its end, beyond what roots bind; called again, go on from there."""
+    def finish(self, last: RootMoment | None = None) -> Finding | None:
+        """Follow the lane to its end, beyond what roots bind, up to the ``last``; called again, go on from there."""
         if self.finding is not None:
             return None
+        self._moments.begin(last)
         found = self._follow(None)
         if found is None and self.walk.n == 0:
             found = self._at(1, "its lane has no records")
@@ -159,6 +168,8 @@ class LaneCheck:
                 return self._at(broken.n, broken.reason)
             self._facts.records += 1
             self.last_at = record.at
+            if self.misdated is None and (what := self._moments.wrong_with(record.at)) is not None:
+                self.misdated = self._at(record.n, what)
             if to is None and self.unbound_at is None:
                 self.unbound_at = record.at
             if (found := self._check_content(record)) is not None:

@@ -86,8 +86,8 @@ class AuditDeletions:
             DeletionRefused: there is none, or it is not open.
         """
         with self._erasing.alone(proposal_id):
-            now = self._clock.now()
             state = self.proposal(proposal_id)
+            now = self._clock.now()
             if state.erasure is not None or state.withdrawn is not None or now >= state.until:
                 raise DeletionRefused(f"it is not open any more: {state.state(now)}")
             self._log.record_deletion(DeletionWithdrawn(now, proposal_id, by))
@@ -100,8 +100,9 @@ class AuditDeletions:
             IndexUnusable: the contents are gone, and the search index cannot be written; do it again.
         """
         with self._erasing.alone(proposal_id):
-            now = self._clock.now()
             state = self.proposal(proposal_id)
+            # (After what may have been a long reading: a record does not wait for minutes.)
+            now = self._clock.now()
             check_approval(state, by, digest, now)
             self._erasing.begin(proposal_id)
             if state.erasure is None:

@@ -120,6 +120,8 @@ class AuditFolder:
         self._observer.notify(Alert(AlertKind.CHAIN_FAILED, None, reason))
 
     def _fold(self, position: _Position) -> None:
+        # Before anything is looked at: what is on record at the moment of a root is in it.
+        at = self._clock.now()
         if self._database.last_root() != position.last:
             self._go_on_from_another(position)
         # Asked for before the lanes are followed: what was there and has its end by now gets nothing more.
@@ -130,7 +132,7 @@ class AuditFolder:
         following = self._keys.following()
         self.unbound = sum(lane.n - before for lane, before in moved)
         if moved or following is not None or self._is_due(position):
-            self._write(position, moved, following)
+            self._write(position, moved, following, at)
         self.unbound = 0
         for id_ in known - unended.keys():
             position.walks.pop(id_, None)
@@ -148,14 +150,20 @@ class AuditFolder:
     def _is_due(self, position: _Position) -> bool:
         return position.statement is not None and self._clock.now() - position.statement.at >= _IDLE
 
-    def _write(self, position: _Position, moved: Sequence[tuple[BoundLane, int]], following: SigningKey | None) -> None:
+    def _write(
+        self,
+        position: _Position,
+        moved: Sequence[tuple[BoundLane, int]],
+        following: SigningKey | None,
+        at: datetime,
+    ) -> None:
         next_key = None if following is None else following.public_key
         statement = next_statement(
             position.last,
             moved,
             trail=position.trail,
             made_at=position.made_at,
-            at=self._clock.now(),
+            at=at,
             signer=position.signer,
             next_key=next_key,
         )

@@ -31,6 +31,9 @@ Item = tuple[str, str | None, int, bytes]
 
 _ONE_DAY: Final = timedelta(days=1)
 _CHANGED: Final = "the chain was changed under its writer"
+_LONGEST_WAIT: Final = 120 * 1_000_000
+"""Microseconds. A record that is older when its turn comes is not written: it would look as if it had been added later
+(:mod:`smsp_provider.audit.verified_moments`). Its process stood still, or the clock was set on."""
 
 
 class ProcessFacts(NamedTuple):
@@ -155,6 +158,8 @@ class LaneWriter:
         return len(closures)
 
     def _append(self, own: _OwnLane, items: Sequence[Item], ended: Sequence[Lane]) -> tuple[Lane, int]:
+        if min(item[2] for item in items) < microseconds(self._clock.now()) - _LONGEST_WAIT:
+            raise AuditUnavailable("a record waited for too long")
         rows = _chained(own, items)
         n, link = rows[-1][0], rows[-1][5]
         own.unsure = n, link

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_samples import intent_of, run_program, start_of
+from audit_samples import SystemClock, intent_of, run_program, start_of
 from audit_trails import FACTS, happened, keys_of, make_trail
 from smsp_provider.audit.chain import Lane
 from smsp_provider.audit.events import Change, Closure, Ending, EndingKind, Intent, Record
@@ -75,7 +75,7 @@ def path(tmp_path: Path) -> Path:
 
 def _unreliable(path: Path, clock: Hands | None = None) -> tuple[ChainedAuditTrail, Unreliable]:
     database = Unreliable(path)
-    return ChainedAuditTrail(database, keys_of(path), clock or Hands(), FACTS), database
+    return ChainedAuditTrail(database, keys_of(path), clock or SystemClock(), FACTS), database
 
 
 def _whole(path: Path) -> list[Record]:
@@ -124,6 +124,21 @@ def test_a_record_of_yesterday_that_comes_late_stands_in_the_lane_of_today(path:
     trail.close(_ending("in time", MIDNIGHT))
     trail.close(_ending("late", MIDNIGHT - timedelta(seconds=1)))
     assert [lane.day for lane in trail.database.lanes()] == [MIDNIGHT.date()]
+
+
+def test_a_record_that_waited_for_too_long_is_not_written(path: Path) -> None:
+    clock = Hands(MIDNIGHT)
+    trail = make_trail(path, clock)
+    trail.close(_ending("at once", clock.at))
+    clock.at += timedelta(seconds=120)
+    trail.close(_ending("late", MIDNIGHT))
+    clock.at += timedelta(microseconds=1)
+    with pytest.raises(AuditUnavailable, match="a record waited for too long"):
+        trail.close(_ending("too late", MIDNIGHT))
+    trail.close(_ending("the next", clock.at))
+    trail.close_session()
+    names = [record.exchange_id for record in _whole(path) if isinstance(record, Ending)]
+    assert names == ["at once", "late", "the next"]
 
 
 def test_an_intent_of_yesterday_is_closed_when_its_writer_dies_today(path: Path) -> None:

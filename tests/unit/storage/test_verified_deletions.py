@@ -21,7 +21,7 @@ from smsp_provider.storage.sqlite_file import Synchronous
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
 
-LONG_ENOUGH = timedelta(hours=1)
+LONG_ENOUGH = timedelta(days=8)
 
 
 def _of_the_same_officer(erasure: Erasure) -> list[Record]:
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Callable[[Erasure], list[Record]], str | None]] = {
         "it erases what was proposed and withdrawn",
     ),
     "too late": (
-        lambda erasure: [replace(proposal_of(erasure), at=erasure.at - timedelta(days=7)), erasure],
+        lambda erasure: [proposal_of(erasure), replace(erasure, at=erasure.at + timedelta(days=7))],
         "it erases what was proposed too long before",
     ),
 }
