@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from smsp_provider.audit.exchanges import Place
 from smsp_provider.audit.search_index import Range
 
-__all__ = ["PostingTable", "Query", "select_places"]
+__all__ = ["Overtaken", "PostingTable", "Query", "select_places"]
 
 Query = Callable[[str, Sequence[object]], Iterable[Sequence[int]]]
 """Runs a statement with ``?`` for its values and returns its rows."""
@@ -20,6 +20,10 @@ Query = Callable[[str, Sequence[object]], Iterable[Sequence[int]]]
 _FIRST_LOOK: Final = 64
 _LONGEST_LOOK: Final = 16_384
 _LOOK_FACTOR: Final = 16
+
+
+class Overtaken(Exception):
+    """Somebody else has written, or made the day anew, since a batch was put together: nothing of it is kept."""
 
 
 class PostingTable(NamedTuple):

@@ -11,8 +11,8 @@ import psycopg
 from smsp_provider.audit.exchanges import Place
 from smsp_provider.audit.search_index import DayRows, IndexBatch, IndexUnusable, LaneProgress, Range
 from smsp_provider.audit.traffic import Traffic
-from smsp_provider.storage.audit_index_keys import IndexKeys
-from smsp_provider.storage.audit_index_sql import PostingTable, select_places
+from smsp_provider.storage.audit_index_keys import IndexKeys, KeptKey
+from smsp_provider.storage.audit_index_sql import Overtaken, PostingTable, select_places
 from smsp_provider.storage.postgres_session import BoundedConnection, NotReplicated, connect, reason_of
 
 __all__ = ["PostgresSearchIndex"]
@@ -58,10 +58,6 @@ WHERE day = %s AND (term, at, lane, n) > (%s, %s, %s, %s) ORDER BY term, at, lan
 """
 
 
-class _Overtaken(Exception):
-    """Somebody else has written, or made the day anew, since this batch was put together."""
-
-
 class PostgresSearchIndex:
     """The index in the database at ``url``; see :class:`smsp_provider.audit.search_index.SearchIndex`.
 
@@ -73,8 +69,6 @@ class PostgresSearchIndex:
         self._index_keys: Final = keys
         self._guard: Final = threading.Lock()
         self._connection: BoundedConnection | None = None
-        self._known: dict[tuple[date, bytes], bytes] = {}
-        """The keys of the days, by what they were unwrapped from: another one is there after a day was made anew."""
 
     def close(self) -> None:
         """See :meth:`SearchIndex.close`."""
@@ -86,12 +80,12 @@ class PostgresSearchIndex:
     def day_keys(self) -> Mapping[date, bytes]:
         """See :meth:`SearchIndex.day_keys`."""
         rows = self._fetch("SELECT day, key_id, wrapped_key FROM smsp_audit.index_day ORDER BY day")
-        return {day: self._unwrapped(day, key_id, key) for day, key_id, key in rows}
+        return {kept.day: self._index_keys.unwrap(kept) for kept in map(KeptKey._make, rows)}
 
     def begin_day(self, day: date, key: bytes | None = None) -> bytes:
         """See :meth:`SearchIndex.begin_day`."""
         with self._transaction() as connection:
-            self._begin_day(connection, day, key or self._index_keys.make(), complete=True)
+            self._begin_day(connection, day, key, complete=True)
         return self.day_keys()[day]
 
     def progress(self) -> Mapping[int, LaneProgress]:
@@ -101,11 +95,11 @@ class PostgresSearchIndex:
 
     def write(self, batch: IndexBatch) -> bool:
         """See :meth:`SearchIndex.write`."""
-        with suppress(_Overtaken), self._transaction() as connection:
+        with suppress(Overtaken), self._transaction() as connection:
             for lane, (before, after) in sorted(batch.progress.items()):
                 values = {"lane": lane, "before": before.n, "n": after.n, "link": after.link, "done": after.done}
                 if connection.execute(_PROGRESS, values).rowcount != 1:
-                    raise _Overtaken
+                    raise Overtaken
             for day, rows in sorted(batch.days.items()):
                 self._insert(connection, day, rows)
             with connection.cursor() as cursor:
@@ -135,7 +129,7 @@ class PostgresSearchIndex:
     def replace(self, day: date, anchors: Iterable[Place], rows: DayRows) -> bool:
         """See :meth:`SearchIndex.replace`."""
         _, lanes, numbers = _columns(anchors, 3)
-        with suppress(_Overtaken), self._transaction() as connection:
+        with suppress(Overtaken), self._transaction() as connection:
             for statement in _FORGET:
                 connection.execute(statement.encode("ascii"), (lanes, numbers, day))
             self._insert(connection, day, rows)
@@ -148,7 +142,7 @@ class PostgresSearchIndex:
             for statement in _DROP:
                 connection.execute(statement.encode("ascii"), (day,))
             connection.execute("DELETE FROM smsp_audit.index_progress WHERE lane = ANY(%s)", (list(lanes),))
-            self._begin_day(connection, day, self._index_keys.make(), complete=False)
+            self._begin_day(connection, day, None, complete=False)
 
     def incomplete_days(self) -> Sequence[date]:
         """See :meth:`SearchIndex.incomplete_days`."""
@@ -184,11 +178,11 @@ class PostgresSearchIndex:
                 "SELECT day, key_id, wrapped_key FROM smsp_audit.index_day WHERE key_id <> %s FOR UPDATE",
                 (self._index_keys.current,),
             ).fetchall()
-            for day, key_id, wrapped in stale:
-                key = self._index_keys.unwrap(key_id, wrapped, day.isoformat())
+            for row in stale:
+                kept = self._index_keys.wrap_anew(KeptKey._make(row))
                 connection.execute(
                     "UPDATE smsp_audit.index_day SET key_id = %s, wrapped_key = %s WHERE day = %s",
-                    (*self._index_keys.wrap(key, day.isoformat()), day),
+                    (kept.key_id, kept.wrapped, kept.day),
                 )
         return len(stale)
 
@@ -196,29 +190,23 @@ class PostgresSearchIndex:
         """Add rows to a day.
 
         Raises:
-            _Overtaken: its key is another one than that of the rows.
+            Overtaken: its key is another one than that of the rows.
         """
         found = connection.execute(
-            "SELECT key_id, wrapped_key FROM smsp_audit.index_day WHERE day = %s FOR SHARE", (day,)
+            "SELECT day, key_id, wrapped_key FROM smsp_audit.index_day WHERE day = %s FOR SHARE", (day,)
         ).fetchone()
-        if found is None or self._unwrapped(day, *found) != rows.key:
-            raise _Overtaken
+        if found is None or self._index_keys.unwrap(KeptKey._make(found)) != rows.key:
+            raise Overtaken
         terms = [(term, *place) for term, place in rows.postings]
         parts = [(anchor.lane, anchor.n, part.at, part.lane, part.n) for anchor, part in rows.parts]
         connection.execute(_TERMS, (day, *_columns(terms, 4)))
         connection.execute(_PARTS, (day, *_columns(parts, 5)))
 
-    def _unwrapped(self, day: date, key_id: str, wrapped: bytes) -> bytes:
-        known = self._known.get((day, wrapped))
-        if known is None:
-            known = self._known[day, wrapped] = self._index_keys.unwrap(key_id, wrapped, day.isoformat())
-        return known
-
-    def _begin_day(self, connection: BoundedConnection, day: date, key: bytes, *, complete: bool) -> None:
+    def _begin_day(self, connection: BoundedConnection, day: date, key: bytes | None, *, complete: bool) -> None:
         connection.execute(
             "INSERT INTO smsp_audit.index_day (day, key_id, wrapped_key, complete) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT DO NOTHING",
-            (day, *self._index_keys.wrap(key, day.isoformat()), complete),
+            (*self._index_keys.wrap(day, key), complete),
         )
 
     def _fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:

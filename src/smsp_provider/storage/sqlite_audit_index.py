@@ -15,8 +15,8 @@ from typing import Final
 from smsp_provider.audit.exchanges import Place
 from smsp_provider.audit.search_index import DayRows, IndexBatch, IndexUnusable, LaneProgress, Range
 from smsp_provider.audit.traffic import Traffic
-from smsp_provider.storage.audit_index_keys import IndexKeys
-from smsp_provider.storage.audit_index_sql import PostingTable, select_places
+from smsp_provider.storage.audit_index_keys import IndexKeys, KeptKey
+from smsp_provider.storage.audit_index_sql import Overtaken, PostingTable, select_places
 from smsp_provider.storage.private_file import make_private
 
 __all__ = ["SqliteSearchIndex"]
@@ -43,10 +43,6 @@ _FIRST_FORM: Final = (
 )
 
 
-class _Overtaken(Exception):
-    """Somebody else has written, or made the day anew, since this batch was put together."""
-
-
 class SqliteSearchIndex:
     """The index of the trail ``trail_id`` in the file at ``path``, which is made when it is not there.
 
@@ -60,8 +56,6 @@ class SqliteSearchIndex:
         self._guard: Final = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._known: dict[date, tuple[bytes, bytes]] = {}
-        """The keys of the days with what they were unwrapped from: another one is there after a day was made anew."""
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -74,12 +68,12 @@ class SqliteSearchIndex:
         """See :meth:`SearchIndex.day_keys`."""
         with self._open() as connection:
             rows = connection.execute("SELECT day, key_id, wrapped_key FROM day ORDER BY day").fetchall()
-            return {date.fromisoformat(day): self._unwrapped(day, key_id, key) for day, key_id, key in rows}
+        return {kept.day: self._index_keys.unwrap(kept) for kept in map(_kept, rows)}
 
     def begin_day(self, day: date, key: bytes | None = None) -> bytes:
         """See :meth:`SearchIndex.begin_day`."""
         with self._transaction() as connection:
-            self._begin_day(connection, day, key or self._index_keys.make(), complete=True)
+            self._begin_day(connection, day, key, complete=True)
         return self.day_keys()[day]
 
     def progress(self) -> Mapping[int, LaneProgress]:
@@ -90,11 +84,11 @@ class SqliteSearchIndex:
 
     def write(self, batch: IndexBatch) -> bool:
         """See :meth:`SearchIndex.write`."""
-        with suppress(_Overtaken), self._transaction() as connection:
+        with suppress(Overtaken), self._transaction() as connection:
             for lane, (before, after) in batch.progress.items():
                 row = connection.execute("SELECT n FROM progress WHERE lane = ?", (lane,)).fetchone()
                 if (0 if row is None else row[0]) != before.n:
-                    raise _Overtaken
+                    raise Overtaken
                 connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)", (lane, *after))
             for day, rows in batch.days.items():
                 self._insert(connection, day, rows)
@@ -123,7 +117,7 @@ class SqliteSearchIndex:
 
     def replace(self, day: date, anchors: Iterable[Place], rows: DayRows) -> bool:
         """See :meth:`SearchIndex.replace`."""
-        with suppress(_Overtaken), self._transaction() as connection:
+        with suppress(Overtaken), self._transaction() as connection:
             connection.execute("CREATE TEMP TABLE IF NOT EXISTS forgotten (at, lane, n, PRIMARY KEY (lane, n))")
             connection.execute("DELETE FROM forgotten")
             connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?, ?)", anchors)
@@ -142,7 +136,7 @@ class SqliteSearchIndex:
             connection.execute("DELETE FROM day WHERE day = ?", (day.isoformat(),))
             connection.execute("DELETE FROM traffic WHERE day = ?", (day.isoformat(),))
             connection.executemany("DELETE FROM progress WHERE lane = ?", [(lane,) for lane in lanes])
-            self._begin_day(connection, day, self._index_keys.make(), complete=False)
+            self._begin_day(connection, day, None, complete=False)
 
     def incomplete_days(self) -> Sequence[date]:
         """See :meth:`SearchIndex.incomplete_days`."""
@@ -178,34 +172,28 @@ class SqliteSearchIndex:
     def rewrap(self) -> int:
         """See :meth:`SearchIndex.rewrap`."""
         with self._transaction() as connection:
-            stale = [
-                (day, key_id, wrapped)
-                for day, key_id, wrapped in connection.execute("SELECT day, key_id, wrapped_key FROM day")
-                if key_id != self._index_keys.current
-            ]
-            for day, key_id, wrapped in stale:
-                key = self._index_keys.unwrap(key_id, wrapped, day)
+            stale = connection.execute(
+                "SELECT day, key_id, wrapped_key FROM day WHERE key_id <> ?", (self._index_keys.current,)
+            ).fetchall()
+            for row in stale:
+                kept = self._index_keys.wrap_anew(_kept(row))
                 connection.execute(
-                    "UPDATE day SET key_id = ?, wrapped_key = ? WHERE day = ?", (*self._index_keys.wrap(key, day), day)
+                    "UPDATE day SET key_id = ?, wrapped_key = ? WHERE day = ?",
+                    (kept.key_id, kept.wrapped, kept.day.isoformat()),
                 )
         return len(stale)
-
-    def _unwrapped(self, day: str, key_id: str, wrapped: bytes) -> bytes:
-        known = self._known.get(date.fromisoformat(day))
-        if known is None or known[0] != wrapped:
-            known = (wrapped, self._index_keys.unwrap(key_id, wrapped, day))
-            self._known[date.fromisoformat(day)] = known
-        return known[1]
 
     def _insert(self, connection: sqlite3.Connection, day: date, rows: DayRows) -> None:
         """Add rows to a day.
 
         Raises:
-            _Overtaken: its key is another one than that of the rows.
+            Overtaken: its key is another one than that of the rows.
         """
-        found = connection.execute("SELECT key_id, wrapped_key FROM day WHERE day = ?", (day.isoformat(),)).fetchone()
-        if found is None or self._unwrapped(day.isoformat(), *found) != rows.key:
-            raise _Overtaken
+        found = connection.execute(
+            "SELECT day, key_id, wrapped_key FROM day WHERE day = ?", (day.isoformat(),)
+        ).fetchone()
+        if found is None or self._index_keys.unwrap(_kept(found)) != rows.key:
+            raise Overtaken
         connection.executemany(
             f"INSERT OR IGNORE INTO {_postings(day)} VALUES (?, ?, ?, ?)",  # noqa: S608 - our name
             [(term, *place) for term, place in rows.postings],
@@ -215,11 +203,13 @@ class SqliteSearchIndex:
             [(anchor.lane, anchor.n, part.lane, part.n, part.at) for anchor, part in rows.parts],
         )
 
-    def _begin_day(self, connection: sqlite3.Connection, day: date, key: bytes, *, complete: bool) -> None:
+    def _begin_day(self, connection: sqlite3.Connection, day: date, key: bytes | None, *, complete: bool) -> None:
         if connection.execute("SELECT 1 FROM day WHERE day = ?", (day.isoformat(),)).fetchone() is not None:
             return
-        wrapped = self._index_keys.wrap(key, day.isoformat())
-        connection.execute("INSERT INTO day VALUES (?, ?, ?, ?)", (day.isoformat(), *wrapped, complete))
+        kept = self._index_keys.wrap(day, key)
+        connection.execute(
+            "INSERT INTO day VALUES (?, ?, ?, ?)", (day.isoformat(), kept.key_id, kept.wrapped, complete)
+        )
         connection.execute(
             f"CREATE TABLE {_postings(day)} (term INTEGER, at INTEGER, lane INTEGER, n INTEGER,"
             " PRIMARY KEY (term, at, lane, n)) WITHOUT ROWID"
@@ -286,6 +276,11 @@ class SqliteSearchIndex:
             raise IndexUnusable(f"{self._path.name} is no search index of this version: {_MADE_ANEW}")
         if connection.execute("SELECT id FROM trail").fetchone() != (self._trail_id,):
             raise IndexUnusable(f"{self._path.name} is the search index of another trail: {_MADE_ANEW}")
+
+
+def _kept(row: tuple[str, str, bytes]) -> KeptKey:
+    day, key_id, wrapped = row
+    return KeptKey(date.fromisoformat(day), key_id, wrapped)
 
 
 def _postings(day: date) -> str:
