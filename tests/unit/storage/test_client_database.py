@@ -85,7 +85,7 @@ def test_connections_that_were_cut_are_made_anew(url: str) -> None:
         assert store.mark().version == 0
         with administration.connect() as connection:
             connection.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert store.mark().version == 0
@@ -117,10 +117,10 @@ def test_a_file_that_another_program_holds_is_waited_for(tmp_path: Path) -> None
 
         holder = threading.Thread(target=hold)
         holder.start()
-        assert held.wait(10)
+        assert held.wait(60)
         assert store.mark().version == 0
         _add(store, "first")
-        holder.join(10)
+        holder.join(60)
         assert store.mark().version == 1
 
 

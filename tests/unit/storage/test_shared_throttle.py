@@ -155,7 +155,7 @@ class TestTurns:
             waiting.start()
             wait_until(lambda: bool(throttle._parking))
             assert not done.is_set()
-        waiting.join(10)
+        waiting.join(60)
         assert done.is_set()
 
     def test_it_has_its_turn_too_when_another_process_leaves(self, table: Path, clock: StandingClock) -> None:
@@ -208,20 +208,19 @@ class TestTurns:
                 thread.start()
             wait_until(lambda: len(throttle._parking) == len(threads))
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         assert order == ["ward", "ward", "batch", "batch"]
 
     @pytest.mark.rule("SMSP-PERF-001")
     def test_threads_and_processes_keep_the_pace_together(self, table: Path, tmp_path: Path) -> None:
         """However fast all of them ask, no second sees more than rate and burst, and nobody waits in vain."""
-        rate, burst, seconds = 100, 10, 0.6
+        rate, burst, asked = 100, 10, 60
         throttle = throttle_at(table, rate=rate, burst=burst, max_wait=0.5)
         journal = tmp_path / "journal"
         journal.touch()
 
         def ask_much() -> None:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while True:
                 try:
                     with throttle.admit_inquiry(turn()) as leave, leave.query(), journal.open("a") as file:
                         file.write(f"{time.monotonic()}\n")
@@ -229,19 +228,18 @@ class TestTurns:
                     time.sleep(0.01)
 
         def many_threads() -> None:
-            threads = [threading.Thread(target=ask_much) for _ in range(10)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            for _ in range(10):
+                threading.Thread(target=ask_much, daemon=True).start()
 
         children = [in_child(many_threads) for _ in range(2)]
-        for child in children:
-            kill(child)
+        try:
+            wait_until(lambda: len(journal.read_text().split()) >= asked)
+        finally:
+            for child in children:
+                kill(child)
         moments = sorted(map(float, journal.read_text().split()))
-        assert len(moments) > burst + rate * seconds / 3
-        # All within less than one and a half seconds.
-        assert len(moments) <= burst + rate * (moments[-1] - moments[0] + 0.2)
+        # Each thread may have had its turn already when the first of all comes to write that down.
+        assert len(moments) <= 2 * 10 + burst + rate * (moments[-1] - moments[0])
 
     def test_who_cannot_have_a_turn_in_time_is_refused_at_once(self, table: Path, clock: StandingClock) -> None:
         throttle = throttle_at(table, clock, rate=1, max_wait=0.5)

@@ -75,7 +75,7 @@ class TestBreaker:
             wait_until(lambda: bool(throttle._parking))
 
         fails(throttle, turn(clock=clock), begin_to_wait)
-        waiting.join(10)
+        waiting.join(60)
         assert ends == [NotSent]
 
     def test_a_query_that_had_no_time_says_nothing(self, table: Path, clock: StandingClock) -> None:
@@ -169,7 +169,7 @@ class TestTrouble:
             waiting.start()
             wait_until(lambda: bool(throttle._parking))
             with hindrance._region.locked():
-                waiting.join(10)
+                waiting.join(60)
         assert len(ends) == 1
         with at_spine(throttle, clock):
             pass
