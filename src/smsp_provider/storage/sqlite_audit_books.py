@@ -51,10 +51,6 @@ class SqliteTrailBooks:
             self._rows("SELECT lane, n, tombstone_lane, tombstone_n FROM erased ORDER BY lane, n"),
         )
 
-    def _wanted(self) -> dict[str, str]:
-        days = sorted(date.fromisoformat(day) for (day,) in self._rows("SELECT DISTINCT day FROM lane"))
-        return _objects([*TRAIL, *(statement for day in days for statement in day_statements(day))])
-
     def strays(self) -> Iterator[str]:
         """See :meth:`TrailBooks.strays`; besides, the triggers and tables of this form that are gone or changed."""
         wanted = self._wanted()
@@ -71,6 +67,11 @@ class SqliteTrailBooks:
         for (lane,) in self._rows("SELECT lane FROM lane_end WHERE lane NOT IN (SELECT id FROM lane)"):
             yield f"lane {lane} is marked as ended, and is not there"
         yield from self._stray_rows([name for name in kept if _DAY_TABLE.fullmatch(name)])
+
+    def _wanted(self) -> dict[str, str]:
+        """What the file has to hold for the days that there are lanes of: the statements by what they make."""
+        days = sorted(date.fromisoformat(day) for (day,) in self._rows("SELECT DISTINCT day FROM lane"))
+        return _objects([*TRAIL, *(statement for day in days for statement in day_statements(day))])
 
     def _stray_rows(self, tables: Sequence[str]) -> Iterator[str]:
         for table in tables:
