@@ -8,9 +8,9 @@ import pytest
 from smsp_provider.audit.verification import Means, verify
 from smsp_provider.storage.sqlite_audit_schema import first_id, suffix_of
 from smsp_provider.storage.witness_file import read_witness_file
-from tamper.manipulations import MANIPULATIONS
+from tamper.manipulations import MANIPULATIONS, Sought
 from tamper.postgres import PostgresScene
-from tamper.run import SWAPS, manipulate
+from tamper.run import SWAPS, manipulate, names
 from tamper.scene import Scene, SqliteScene
 
 SEED = 4
@@ -145,6 +145,60 @@ def test_what_sqlite_takes_for_a_number_is_found(sqlite: Scene) -> None:
         copy.hand.run(f"UPDATE chain_{suffix_of(lane.day)} SET at = at + 0.25 WHERE id = ?", (first_id(lane.id, 2),))  # noqa: S608 - a day's table
         copy.hand.hide()
         assert [(finding.lane, finding.n) for finding in copy.verified().findings] == [(lane.token, 2)]
+
+
+_AS_TEXT = "CAST({column} AS TEXT)"
+_NO_TEXT = "CAST(x'ff41' AS TEXT)"
+OTHER_CLASSES = {
+    **{f"chain.{column}, no text": ("chain", column, _NO_TEXT) for column in ("n", "kind", "at", "exchange")},
+    "chain.kind, bytes": ("chain", "kind", "CAST(kind AS BLOB)"),
+    "chain.commitment, as text": ("chain", '"commitment"', _AS_TEXT),
+    "chain.commitment, text": ("chain", '"commitment"', "'text'"),
+    "chain.link, as text": ("chain", "link", _AS_TEXT),
+    "content.n, text": ("content", "n", "'text'"),
+    "content.n, bytes": ("content", "n", "x'00'"),
+    "content.sealed, as text": ("content", "sealed", _AS_TEXT),
+    "content.sealed, text": ("content", "sealed", "'text'"),
+    "content.sealed, a number": ("content", "sealed", "7"),
+    "lane.day, text": ("lane", "day", "'text'"),
+    "lane.day, a number": ("lane", "day", "7"),
+    "lane.day, bytes": ("lane", "day", "CAST(day AS BLOB)"),
+    "lane.token, no text": ("lane", "token", _NO_TEXT),
+    "lane.wrapped_key, as text": ("lane", "wrapped_key", _AS_TEXT),
+    "erased.n, text": ("erased", "n", "'text'"),
+    "erased.n, bytes": ("erased", "n", "x'00'"),
+    "erased.n, a fraction": ("erased", "n", "n + 0.5"),
+    "root.statement, text": ("root", "statement", _AS_TEXT),
+    "root.statement, no text": ("root", "statement", _NO_TEXT),
+    "root.signature, as text": ("root", "signature", _AS_TEXT),
+}
+"""Table, column and value: what SQLite keeps in a column that is declared otherwise."""
+
+
+@pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")
+@pytest.mark.parametrize(("kind", "column", "value"), OTHER_CLASSES.values(), ids=OTHER_CLASSES)
+def test_a_value_of_another_kind_than_was_written_is_found_and_named(
+    sqlite: Scene, kind: str, column: str, value: str
+) -> None:
+    with sqlite.copy() as copy:
+        if kind == "erased":
+            (lane_id,) = {lane for lane, _ in copy.hand.ask("SELECT lane, n FROM erased")}
+            lane = next(lane for lane in copy.lanes if lane.id == lane_id)
+            table, where = kind, f"lane = {lane.id} AND n = 4"
+            sought = Sought(lane.token, 4)
+        else:
+            lane = copy.lanes[1]
+            table = kind if kind in ("lane", "root") else f"{kind}_{suffix_of(lane.day)}"
+            place = {"lane": lane.id, "root": 5}.get(kind, first_id(lane.id, 3))
+            where = f"{'number' if kind == 'root' else 'id'} = {place}"
+            sought = {"lane": Sought(lane.token), "root": Sought(root=5)}.get(kind, Sought(lane.token, 3))
+        copy.hand.run(f"UPDATE {table} SET {column} = {value.format(column=column)} WHERE {where}")  # noqa: S608 - see above
+        copy.hand.hide()
+        findings = copy.verified().findings
+        if kind == "lane":
+            assert sought.lane in {finding.lane for finding in findings}
+        else:
+            assert any(names(finding, sought) for finding in findings), findings
 
 
 @pytest.mark.rule("SMSP-AUDIT-001", "SMSP-AUDIT-009")

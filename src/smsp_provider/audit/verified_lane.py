@@ -146,6 +146,8 @@ class LaneCheck:
 
     def _find_content_alone(self) -> Finding | None:
         content = next(iter(self._reader.contents(self.lane, after=self.walk.n)), None)
+        if content is not None and type(content.n) is not int:
+            return self._at(self.walk.n + 1, "there is a content without a record")
         if content is None or self._reader.record(self.lane, content.n) is not None:
             return None
         return self._at(content.n, "there is a content without a record")
@@ -182,6 +184,9 @@ class LaneCheck:
             self._contents = iter(self._reader.contents(self.lane, after=record.n - 1))
             self._content = next(self._contents, None)
         content = self._content
+        if content is not None and type(content.n) is not int:
+            # (SQLite takes anything in any column.)
+            return self._at(record.n, "there is another content in its place")
         if content is None or content.n > record.n:
             return self._check_missing(record)
         if content.n < record.n or content.lane != self.lane.id:

@@ -11,14 +11,16 @@ from typing import Any, Final
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.trail_books import BookedErasure, BookedLane
 from smsp_provider.storage.audit_database import StorageUnsafe
-from smsp_provider.storage.sqlite_audit_reading import unavailable
+from smsp_provider.storage.sqlite_audit_reading import connect_tolerant, unavailable
 from smsp_provider.storage.sqlite_audit_schema import FORM, TRAIL, day_statements
-from smsp_provider.storage.sqlite_file import connect_reader
 
 __all__ = ["SqliteTrailBooks"]
 
 _DAY_TABLE: Final = re.compile(r"(chain|content)_([0-9]{8})")
 _OTHER_FORM: Final = "SELECT 1 FROM trail WHERE form IS NOT ?"
+_NUMBERED: Final = " AND ".join(
+    f"typeof({column}) = 'integer'" for column in ("lane", "n", "tombstone_lane", "tombstone_n")
+)
 _MADE: Final = re.compile(r"\s*CREATE (TABLE|INDEX|VIEW|TRIGGER) ([a-z0-9_]+)")
 
 
@@ -48,7 +50,7 @@ class SqliteTrailBooks:
         """See :meth:`TrailBooks.erasures`."""
         return map(
             BookedErasure._make,
-            self._rows("SELECT lane, n, tombstone_lane, tombstone_n FROM erased ORDER BY lane, n"),
+            self._rows(f"SELECT lane, n, tombstone_lane, tombstone_n FROM erased WHERE {_NUMBERED} ORDER BY lane, n"),  # noqa: S608 - a constant
         )
 
     def strays(self) -> Iterator[str]:
@@ -66,11 +68,17 @@ class SqliteTrailBooks:
         yield from ("the trail has another form than its file" for _ in self._rows(_OTHER_FORM, (FORM,)))
         for (lane,) in self._rows("SELECT lane FROM lane_end WHERE lane NOT IN (SELECT id FROM lane)"):
             yield f"lane {lane} is marked as ended, and is not there"
+        for (lane,) in self._rows("SELECT id FROM lane WHERE day IS NOT date(day)"):
+            yield f"lane {lane} is one of no day"
+        for lane, n in self._rows(f"SELECT lane, n FROM erased WHERE NOT ({_NUMBERED})"):  # noqa: S608 - a constant
+            yield f"erased: a row of lane {lane!r}, record {n!r}, which has no place there"
         yield from self._stray_rows([name for name in kept if _DAY_TABLE.fullmatch(name)])
 
     def _wanted(self) -> dict[str, str]:
         """What the file has to hold for the days that there are lanes of: the statements by what they make."""
-        days = sorted(date.fromisoformat(day) for (day,) in self._rows("SELECT DISTINCT day FROM lane"))
+        days = sorted(
+            date.fromisoformat(day) for (day,) in self._rows("SELECT DISTINCT day FROM lane WHERE day IS date(day)")
+        )
         return _objects([*TRAIL, *(statement for day in days for statement in day_statements(day))])
 
     def _stray_rows(self, tables: Sequence[str]) -> Iterator[str]:
@@ -86,7 +94,7 @@ class SqliteTrailBooks:
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> Iterator[Any]:
         try:
-            with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
+            with closing(connect_tolerant(self._path, wait_s=self._wait_s)) as connection:
                 yield from connection.execute(query, values)
         except (sqlite3.Error, OSError, StorageUnsafe) as error:
             raise unavailable(error) from None

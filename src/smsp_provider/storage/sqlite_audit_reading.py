@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,7 +21,7 @@ from smsp_provider.storage.audit_database import ErasedRow, Head, LaneClosed, St
 from smsp_provider.storage.sqlite_audit_schema import LANE_ENDED, MOST_RECORDS, first_id, last_id, suffix_of
 from smsp_provider.storage.sqlite_file import connect_reader
 
-__all__ = ["SqliteTrailReader", "unavailable"]
+__all__ = ["SqliteTrailReader", "connect_tolerant", "unavailable"]
 
 _LANE: Final = "SELECT id, token, day, writer, key_id, wrapped_key FROM lane"
 _CHAINED: Final = 'lane, n, kind, at, exchange, "commitment", link'
@@ -48,6 +49,20 @@ def unavailable(error: BaseException) -> AuditUnavailable:
             return AuditUnavailable(errno.errorcode.get(error.errno or 0, "EUNKNOWN"))
         case _:
             return AuditUnavailable(type(error).__name__)
+
+
+def connect_tolerant(path: Path, *, wait_s: float) -> sqlite3.Connection:
+    """A connection that reads what the trail's own writers never write, so that whoever verifies can say where it is.
+
+    SQLite takes anything in any column. A text that is none, as when the bytes of a BLOB are called one, comes with
+    replacement characters: so it is not equal to anything that was written.
+
+    Raises:
+        sqlite3.Error, OSError, StorageUnsafe: as :func:`smsp_provider.storage.sqlite_file.connect_reader` does.
+    """
+    connection = connect_reader(path, wait_s=wait_s)
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    return connection
 
 
 class SqliteTrailReader:
@@ -98,8 +113,8 @@ class SqliteTrailReader:
         return str(found[0][0])
 
     def lanes(self, *, since: date | None = None, until: date | None = None) -> Sequence[Lane]:
-        """See :meth:`TrailReader.lanes`."""
-        where = " WHERE day >= ? AND day <= ? ORDER BY id"
+        """See :meth:`TrailReader.lanes`. A lane of no day is none: its records are in no table."""
+        where = " WHERE day >= ? AND day <= ? AND day IS date(day) ORDER BY id"
         return self._lanes(where, (_day(since, date.min), _day(until, date.max)))
 
     def chain(self, lane: Lane, *, after: int = 0) -> Iterator[ChainedRecord]:
@@ -214,7 +229,7 @@ class SqliteTrailReader:
 
     def _iterate(self, query: str, values: Sequence[object], make: Callable[[Any], Row]) -> Iterator[Row]:
         try:
-            with closing(connect_reader(self._path, wait_s=self._wait_s)) as connection:
+            with closing(connect_tolerant(self._path, wait_s=self._wait_s)) as connection:
                 for row in connection.execute(query, values):
                     yield make(row)
         except (sqlite3.Error, OSError, StorageUnsafe, TypeError) as error:
@@ -229,7 +244,7 @@ class SqliteTrailReader:
                 if inode != self._reader_inode:
                     self.close_reader()
                 if self._reader is None:
-                    self._reader, self._reader_inode = connect_reader(self._path, wait_s=self._wait_s), inode
+                    self._reader, self._reader_inode = connect_tolerant(self._path, wait_s=self._wait_s), inode
                 yield self._reader
             except (sqlite3.Error, OSError, StorageUnsafe) as error:
                 self.close_reader()
