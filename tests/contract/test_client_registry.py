@@ -99,7 +99,9 @@ def test_the_migrations_lead_to_the_tables_that_are_used(store: ClientStore) -> 
 
 
 @pytest.mark.rule("SMSP-SEC-001", "WS-SEC-09")
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(st.lists(any_clients(), min_size=1, max_size=3, unique_by=lambda client: client.name))
 def test_every_client_comes_back_as_it_was_written(store: ClientStore, clients: list[Client]) -> None:
     before = store.read()

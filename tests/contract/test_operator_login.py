@@ -289,7 +289,9 @@ class TestLockout:
         assert len(let_in) == 1
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 90)), max_size=8))
 def test_only_both_factors_together_ever_let_in(
     office: Office, first: Person, attempts: list[tuple[bool, bool, int]]

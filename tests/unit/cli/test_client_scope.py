@@ -72,7 +72,9 @@ def manager(scope: OrganisationScope) -> Operator:
     return Operator("jsmith", frozenset({Role.CLIENT_MANAGER}), scope)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(clients, scopes, organisation_sets)
 def test_only_clients_whose_organisations_all_lie_in_the_scope_are_there(
     desk: Desk, whole: ClientSession, registered: list[Client], scope: OrganisationScope, wanted: frozenset[ODSCode]

@@ -38,7 +38,7 @@ def _file(folder: Path, text: str, name: str = "clients.toml") -> Path:
 
 
 @pytest.mark.rule("SMSP-SEC-001")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.lists(any_clients(), max_size=3, unique_by=lambda client: client.name), st.sampled_from(("toml", "json")))
 def test_what_is_written_is_read_as_the_same_clients(tmp_path: Path, clients: list[Client], form: str) -> None:
     file = _file(tmp_path, write_clients(clients, as_json=form == "json"), f"clients.{form}")

@@ -88,7 +88,9 @@ SEARCHES: dict[TermKind, Callable[[Exchange], str]] = {
     newest_first=st.booleans(),
     limit=st.integers(1, 60),
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_pages_of_any_search_are_what_is_there_within_the_scope(
     search: AuditSearch,
     example: Exchange,
@@ -136,7 +138,9 @@ def test_pages_of_any_search_are_what_is_there_within_the_scope(
     patient=st.sampled_from(sorted({made.patient for made in MADE})),
     only=st.none() | st.sets(st.sampled_from([f"X{number:03}" for number in range(200)]), min_size=1, max_size=150),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_a_report_has_every_request_about_its_patient_within_the_scope(
     search: AuditSearch, patient: str, only: set[str] | None
 ) -> None:
