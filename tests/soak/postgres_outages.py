@@ -116,9 +116,14 @@ def outages(folder: Path, *, cuts: int, crashes: int, freezes: int, seed: int = 
                 back.append(load.wait_for_more())
         trail.close_session()
         rows = whole_chain(trail.database)
-        other.recover()
-        other.close_session()
-        lanes, unended = len(trail.database.lanes()), len(trail.database.unended())
+        # (The server may need a moment to learn that the session's locks went with its connection.)
+        give_up = time.monotonic() + _BACK_SECONDS
+        unended = len(trail.database.unended())
+        while unended and time.monotonic() < give_up:
+            other.recover()
+            other.close_session()
+            unended = len(trail.database.unended())
+        lanes = len(trail.database.lanes())
         trail.close_session()
     kept = Counter((row.kind, row.exchange or "") for row in rows)
     confirmed = Counter(load.confirmed)

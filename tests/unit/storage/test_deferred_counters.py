@@ -10,7 +10,7 @@ from throttles import wait_until
 
 
 def test_what_threads_count_is_in_the_table_soon(tmp_path: Path) -> None:
-    table = SharedCounters(tmp_path / "counters.table")
+    table = SharedCounters(tmp_path / "counters.table", wait_s=60.0)
     counters = DeferredCounters(table)
 
     def count() -> None:
@@ -32,7 +32,7 @@ def test_a_fork_and_the_end_of_a_process_count_everything_once(tmp_path: Path) -
 from smsp_provider.storage.deferred_counters import DeferredCounters
 from smsp_provider.storage.shared_counters import SharedCounters
 from smsp_provider.storage.soon import do_what_is_left
-table = SharedCounters(Path(sys.argv[1]))
+table = SharedCounters(Path(sys.argv[1]), wait_s=60.0)
 counters = DeferredCounters(table)
 counters.add((("requests", 1),), hour=7)
 child = os.fork()

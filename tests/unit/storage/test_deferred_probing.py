@@ -45,7 +45,7 @@ class _Gate:
 
     def note_all(self, batch: Sequence[Answered]) -> None:
         self.at_it.set()
-        assert self.open.wait(30)
+        assert self.open.wait(60)
         self.counted += batch
 
     def tell_lost(self, answered: Answered) -> None:
@@ -61,7 +61,7 @@ def _guesses() -> Iterator[Answered]:
 
 def test_guesses_are_told_without_anything_further_being_asked(tmp_path: Path) -> None:
     told = _Told()
-    shared = SharedProbingWatch(tmp_path / "probing.table", ProbingPolicy(), StandingClock(START), told, wait_s=5.0)
+    shared = SharedProbingWatch(tmp_path / "probing.table", ProbingPolicy(), StandingClock(START), told, wait_s=60.0)
     watch = DeferredProbingWatch(shared)
     for one in islice(_guesses(), _LIMIT + 2):
         watch.note(one)
@@ -76,7 +76,7 @@ def test_nobody_waits_for_the_counting_and_all_is_counted_in_the_end() -> None:
     watch = DeferredProbingWatch(gate)
     requests = [answered(number_request(number)) for number in islice(stems(ISSUED.start), 100)]
     watch.note(requests[0])
-    assert gate.at_it.wait(30)
+    assert gate.at_it.wait(60)
     for one in requests[1:]:
         watch.note(one)
     assert gate.counted == []
@@ -96,7 +96,7 @@ def test_what_is_too_much_is_told_and_the_rest_is_counted(monkeypatch: pytest.Mo
     gate = _Gate()
     watch = DeferredProbingWatch(gate)
     watch.note(next(_guesses()))
-    assert gate.at_it.wait(30)
+    assert gate.at_it.wait(60)
     for one in islice(_guesses(), 12):
         watch.note(one)
     assert gate.lost == 2
@@ -118,7 +118,7 @@ from throttles import StandingClock
 class Told:
     def notify(self, event):
         os.write(1, f"{{event.reason}} {{event.count}}\\n".encode())
-shared = SharedProbingWatch(Path(sys.argv[1]), ProbingPolicy(), StandingClock(START), Told(), wait_s=5.0)
+shared = SharedProbingWatch(Path(sys.argv[1]), ProbingPolicy(), StandingClock(START), Told(), wait_s=60.0)
 watch = DeferredProbingWatch(shared)
 one = answered(number_request(next(stems(ISSUED.start))), ResponseCode.NOT_VERIFIED)
 for _ in range(3):

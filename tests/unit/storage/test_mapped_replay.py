@@ -99,7 +99,7 @@ print([memory.is_repeat("one", message_id, at) for message_id in sys.argv[2:]])
 
 
 def test_of_many_who_use_an_id_at_once_one_is_first(path: Path) -> None:
-    memories = [MappedReplayMemory(path, _WINDOW, wait_s=30) for _ in range(2)]
+    memories = [MappedReplayMemory(path, _WINDOW, wait_s=60) for _ in range(2)]
     ids = [message_id for message_id, _ in zip(_ids(), range(50), strict=False)]
     told: list[bool] = []
 

@@ -19,7 +19,7 @@ def test_counters_of_one_name_are_one_whoever_counts(table: Path) -> None:
 
 
 def test_threads_lose_no_count(table: Path) -> None:
-    counters = SharedCounters(table)
+    counters = SharedCounters(table, wait_s=60.0)
 
     def count() -> None:
         for _ in range(200):

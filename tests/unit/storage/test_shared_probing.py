@@ -45,7 +45,7 @@ def told() -> _Told:
     return _Told()
 
 
-def _watch(path: Path, told: _Told, *, wait_s: float = 5.0) -> SharedProbingWatch:
+def _watch(path: Path, told: _Told, *, wait_s: float = 60.0) -> SharedProbingWatch:
     return SharedProbingWatch(path, ProbingPolicy(), StandingClock(START), told, wait_s=wait_s)
 
 
@@ -84,7 +84,7 @@ from throttles import StandingClock
 class Told:
     def notify(self, event):
         print(event.reason, event.count)
-watch = SharedProbingWatch(Path(sys.argv[1]), ProbingPolicy(), StandingClock(START), Told(), wait_s=5.0)
+watch = SharedProbingWatch(Path(sys.argv[1]), ProbingPolicy(), StandingClock(START), Told(), wait_s=60.0)
 watch.note(answered(number_request(next(stems(ISSUED.start))), ResponseCode.NOT_VERIFIED))
 """
     assert run_program(program, path) == ""
@@ -106,7 +106,7 @@ from throttles import StandingClock
 class Told:
     def notify(self, event):
         os.write(1, f"{{event.reason}} {{event.count}}\\n".encode())
-watch = SharedProbingWatch(Path(sys.argv[1]), ProbingPolicy(), StandingClock(START), Told(), wait_s=5.0)
+watch = SharedProbingWatch(Path(sys.argv[1]), ProbingPolicy(), StandingClock(START), Told(), wait_s=60.0)
 one = answered(number_request(next(stems(ISSUED.start))), ResponseCode.NOT_VERIFIED)
 watch.note(one)
 child = os.fork()
@@ -124,7 +124,7 @@ watch.note(one)
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert [(alert.client, alert.count) for alert in told.alerts] == [("surgery", _LIMIT)]
 
 

@@ -46,9 +46,9 @@ class World:
     events: EventList = field(default_factory=EventList)
 
     def __post_init__(self) -> None:
-        self.trail = make_trail(self.folder / "audit.db", self.clock)
+        self.trail = make_trail(self.folder / "audit.db", self.clock, wait_s=60.0)
         self.trail.open()
-        self.refusals = SharedRefusals(self.folder / "refusals.table", self.trail, self.clock, self.events)
+        self.refusals = SharedRefusals(self.folder / "refusals.table", self.trail, self.clock, self.events, wait_s=60.0)
 
     def refuse(self, refused: RefusedRequest) -> bool:
         """As the engine does; says whether it was only counted."""

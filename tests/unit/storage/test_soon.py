@@ -25,7 +25,7 @@ class _Letters:
         self.soon.ask()
 
     def _take(self) -> None:
-        assert self.door.wait(30)
+        assert self.door.wait(60)
         while self.box:
             self.taken.append(self.box.popleft())
 
