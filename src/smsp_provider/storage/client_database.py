@@ -4,7 +4,6 @@ Source: SQLAlchemy documentation (SQLite: serializable isolation; engines and fo
 """
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,13 +16,13 @@ from sqlalchemy.pool import NullPool
 
 from smsp_provider.storage.clients_schema import VERSION_TABLE
 from smsp_provider.storage.private_file import NotPrivate, check_private, make_private
+from smsp_provider.storage.sqlite_connection import to_log_mode
 
 __all__ = ["ClientDatabase", "RegistryBroken"]
 
 _SQLITE: Final = "sqlite"
 _POSTGRESQL: Final = "postgresql+psycopg"
 _WAIT_SECONDS: Final = 5
-_RETRY_SECONDS: Final = 0.02
 _LONGEST_REASON: Final = 200
 _WRITES: Final = "smsp_writes"
 
@@ -95,7 +94,7 @@ class ClientDatabase:
             raise RegistryBroken(f"{self}: is a database of something else")
         with self._translated(), closing(_connect(self.file)) as plain:
             # Kept by the file. Readers and the writer do not wait for each other then.
-            if not _is_in_wal_mode(plain):
+            if not to_log_mode(plain, wait_s=_WAIT_SECONDS):
                 raise RegistryBroken(f"{self}: its file system cannot hold a database in WAL mode")
 
     def close(self) -> None:
@@ -140,18 +139,6 @@ def _connect(file: Path) -> sqlite3.Connection:
     # (mode=rw: a registry that was moved away is not begun anew by whoever looks for it.)
     name = f"{file.absolute().as_uri()}?mode=rw"
     return sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _is_in_wal_mode(connection: sqlite3.Connection) -> bool:
-    """Change to WAL mode, where it is not so already; SQLite does not wait by itself for others to let go for this."""
-    give_up = time.monotonic() + _WAIT_SECONDS
-    while True:
-        try:
-            return bool(connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",))
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-        time.sleep(_RETRY_SECONDS)
 
 
 def _for_sqlite(file: Path) -> Engine:

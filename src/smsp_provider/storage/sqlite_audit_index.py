@@ -18,6 +18,7 @@ from smsp_provider.audit.traffic import Traffic
 from smsp_provider.storage.audit_index_keys import IndexKeys, KeptKey
 from smsp_provider.storage.audit_index_sql import Overtaken, PostingTable, select_places
 from smsp_provider.storage.private_file import make_private
+from smsp_provider.storage.sqlite_connection import to_log_mode, writing
 
 __all__ = ["SqliteSearchIndex"]
 
@@ -221,14 +222,8 @@ class SqliteSearchIndex:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with self._open() as connection, writing(connection):
+            yield connection
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -251,7 +246,7 @@ class SqliteSearchIndex:
         make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            to_log_mode(connection, wait_s=_WAIT_SECONDS)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._prepare(connection)
@@ -261,16 +256,11 @@ class SqliteSearchIndex:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with writing(connection):
             if connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
                 for statement in _FIRST_FORM:
                     connection.execute(statement)
                 connection.execute("INSERT INTO trail VALUES (?)", (self._trail_id,))
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
         found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
         if found != [_APPLICATION_ID, _FORM]:
             raise IndexUnusable(f"{self._path.name} is no search index of this version: {_MADE_ANEW}")

@@ -16,6 +16,7 @@ from smsp_provider.audit.archive import ArchivedLane, ArchivedRecord, ArchiveInv
 from smsp_provider.storage.audit_archive_file import ArchiveFile
 from smsp_provider.storage.private_file import make_private
 from smsp_provider.storage.sqlite_audit_schema import FORM, TRAIL, day_statements, first_id, suffix_of
+from smsp_provider.storage.sqlite_connection import writing
 
 __all__ = ["restore_archive"]
 
@@ -64,10 +65,9 @@ def restore_archive(archive: ArchiveFile, manifest: Manifest, path: Path, *, tol
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
     try:
-        yield
-        connection.execute("COMMIT")
+        with writing(connection):
+            yield
     except sqlite3.IntegrityError as error:
         # A trigger or a key: what the text says is the schema's own.
         raise ArchiveInvalid(f"a record does not stand where it must: {error}") from None

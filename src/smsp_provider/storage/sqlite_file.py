@@ -18,6 +18,7 @@ from typing import Final
 from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.private_file import make_private
 from smsp_provider.storage.sqlite_audit_schema import APPLICATION_ID, FORM, TRAIL
+from smsp_provider.storage.sqlite_connection import to_log_mode, writing
 
 __all__ = ["Synchronous", "connect_reader", "connect_writer", "has_room", "is_in_memory"]
 
@@ -168,9 +169,9 @@ def _prepare(connection: sqlite3.Connection, *, wait_s: float, create: bool) -> 
         return
     if not create:
         raise StorageUnsafe(f"the audit trail is empty, {_BEGIN_ANEW}")
-    _switch_to_log(connection, wait_s)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    # (Whether it is: see _check_modes.)
+    to_log_mode(connection, wait_s=wait_s)
+    with writing(connection):
         # Two processes may start at once; the second one finds the work done.
         if _is_empty(connection):
             naming, *others = TRAIL
@@ -179,24 +180,6 @@ def _prepare(connection: sqlite3.Connection, *, wait_s: float, create: bool) -> 
             connection.execute("INSERT INTO trail VALUES (?, ?, ?)", (str(uuid.uuid4()).upper(), made_at, FORM))
             for statement in others:
                 connection.execute(statement)
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _switch_to_log(connection: sqlite3.Connection, wait_s: float) -> None:
-    """WAL mode; SQLite does not wait by itself where another process does the same at this moment."""
-    give_up = time.monotonic() + wait_s
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-        else:
-            return
-        time.sleep(_BETWEEN_LOOKS_SECONDS)
 
 
 def _check_form(connection: sqlite3.Connection) -> None:
