@@ -51,7 +51,9 @@ else:
 
 class Endpoint(ReadingEndpoint):
     def answer(self, received):
-        time.sleep(float(options["answer_seconds"]))
+        if options["answer_seconds"]:
+            print("answering", flush=True)
+            time.sleep(float(options["answer_seconds"]))
         exchange, service = received.exchange, received.service.value
         peer = exchange.peer
         facts = {"cn": peer.common_name, "tls": peer.over_tls, "url": exchange.url, "service": service}
@@ -108,7 +110,7 @@ class Server:
             "tls": tls,
             "workers": 1,
             "threads": 4,
-            "graceful": 5,
+            "graceful": 60,
             "adapter": "spyne",
             "answer_seconds": 0,
             "exit_hook_breaks": False,
@@ -169,6 +171,10 @@ class Server:
     def post(self, service: Service = Service.GET_NHS_NUMBER, path: str = PATH) -> tuple[int, bytes]:
         request = request_for(service)
         return self.ask("POST", path, request.body(), SOAPAction=request.soap_action, **{"Content-Type": "text/xml"})
+
+    def wait_until_answering(self, requests: int) -> None:
+        """Until so many requests, in all, have come to be answered by a server with ``answer_seconds``."""
+        until(lambda: self.log().splitlines().count("answering") >= requests, self.log)
 
     def pids(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()

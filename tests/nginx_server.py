@@ -38,6 +38,7 @@ from tls_fixtures import Identity
 __all__ = [
     "Front",
     "Nginx",
+    "all_that_comes",
     "fault",
     "nginx_binary",
     "nginx_context",
@@ -207,16 +208,25 @@ class Front:
         raw = socket.create_connection(("127.0.0.1", self.nginx.port), timeout=60)
         return self.context(self.zoo.good).wrap_socket(raw, server_hostname="localhost")
 
-    def raw(self, sent: bytes) -> bytes:
-        """Everything that comes back for these bytes until the other side closes or says nothing for a second."""
-        answer = b""
+    def raw(self, sent: bytes, answers: int = 1) -> bytes:
+        """Everything that comes back for these bytes; see :func:`all_that_comes`."""
         with self.secure() as connection:
-            connection.settimeout(1)
-            with suppress(TimeoutError, ConnectionError, ssl.SSLError):
+            with suppress(ConnectionError, ssl.SSLError):
                 connection.sendall(sent)
-                while part := connection.recv(65_536):
-                    answer += part
-        return answer
+            return all_that_comes(connection, answers)
+
+
+def all_that_comes(connection: socket.socket, answers: int = 1) -> bytes:
+    """What comes until the other side closes or, after so many answers, says nothing for a second."""
+    came = b""
+    with suppress(TimeoutError, ConnectionError, ssl.SSLError):
+        while True:
+            connection.settimeout(1 if len(statuses(came)) >= answers else 60)
+            part = connection.recv(65_536)
+            if not part:
+                break
+            came += part
+    return came
 
 
 @contextmanager

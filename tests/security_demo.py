@@ -42,7 +42,8 @@ IN_FORCE_SECONDS: Final = 5.0
 WARD, LAB = "ward-system", "lab-system"
 _VERIFY: Final = SHAPES[0]
 _START_SECONDS: Final = 60.0
-_SPINE_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.2
+"""Between two calls of the client that is not disabled: four callers together stay within its rate."""
 _TLS_REFUSED: Final = "refused by TLS"
 _RATE: Final = {WARD: "1", LAB: "20"}
 """In requests a second: the first client goes beyond its limit on however slow a machine."""
@@ -67,7 +68,7 @@ class Demo:
         """Ask in the name of ``system`` over a new connection; the response code, the fault, or refused by TLS."""
         try:
             return self.send(self.request(system, **changes), keys or self.pki.client(system)).said
-        except (ssl.SSLError, ConnectionResetError):
+        except (ssl.SSLError, ConnectionError):
             return _TLS_REFUSED
 
     def send(self, request: Request, keys: KeyPair | None) -> Answer:
@@ -138,8 +139,11 @@ class Shutout:
 
     @property
     def last_let_in(self) -> float:
-        """When a call of the disabled client was last let in; 0 if none was after the change."""
-        return max((at for at, code in self.later if code != "fault 3000"), default=0.0)
+        """When a call of the disabled client was last let in; 0 if none was after the change.
+
+        A worker that cannot look at the registry in time, as on a machine that stands still, refuses with 2100.
+        """
+        return max((at for at, code in self.later if code not in ("fault 3000", "fault 2100")), default=0.0)
 
 
 @contextmanager
@@ -164,7 +168,7 @@ def running_demo(directory: Path) -> Iterator[Demo]:
                 yield Demo(settings, port, pki, strangers, spine)
             finally:
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
                 keep_file("log", log)
 
 
@@ -218,7 +222,6 @@ def shut_out(demo: Demo) -> Shutout:
     found, ended = Shutout(), threading.Event()
     demo.client("set", WARD, "--rate", "0", "--burst", "0")
     _wait_until(lambda: [demo.ask() for _ in range(_OVER_THE_LIMIT)].count("fault 2100") == 0)
-    demo.spine.delay = _SPINE_SECONDS
 
     def under_way() -> None:
         found.answered.append(demo.ask())
@@ -226,17 +229,23 @@ def shut_out(demo: Demo) -> Shutout:
     def other() -> None:
         while not ended.is_set():
             found.others.append(demo.ask(LAB))
+            ended.wait(_PAUSE_SECONDS)
 
     callers = [threading.Thread(target=under_way) for _ in range(IN_FLIGHT)]
     neighbours = [threading.Thread(target=other) for _ in range(4)]
     before = len(demo.spine.received)
-    for thread in (*callers, *neighbours):
+    with demo.spine.silent():
+        for thread in callers:
+            thread.start()
+        _wait_until(lambda: len(demo.spine.received) >= before + IN_FLIGHT)
+        demo.client("disable", WARD, "--reason", "its key was stolen")
+        changed = time.monotonic()
+    for thread in neighbours:
         thread.start()
-    _wait_until(lambda: len(demo.spine.received) >= before + IN_FLIGHT)
-    demo.client("disable", WARD, "--reason", "its key was stolen")
-    changed = time.monotonic()
     # Each call over a new connection: both workers are met many times, some of them after the change must be in force.
-    while (at := time.monotonic() - changed) < IN_FORCE_SECONDS + 1:
+    while (at := time.monotonic() - changed) < IN_FORCE_SECONDS + 1 or found.later[-1][1] != "fault 3000":
+        if at > _START_SECONDS:
+            raise TimeoutError
         found.later.append((at, demo.ask()))
         if found.later[-1][1] == "fault 3000":
             time.sleep(0.02)
@@ -253,7 +262,7 @@ _NO_SIGNATURE: Final = '<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsi
 def _without_certificate(demo: Demo) -> str:
     try:
         return demo.send(demo.request(WARD), None).said
-    except (ssl.SSLError, ConnectionResetError):
+    except (ssl.SSLError, ConnectionError):
         return _TLS_REFUSED
 
 
@@ -304,6 +313,9 @@ synchronous = "NORMAL"
 
 [operators]
 policy = "os-user"
+
+[limits]
+request_seconds = 60
 """
 
 
@@ -313,7 +325,7 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     def is_there() -> bool:
         if process.poll() is not None:
             raise RuntimeError(log.read_text())
-        with suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
+        with suppress(OSError), socket.create_connection(("localhost", port), timeout=60):
             return True
         return False
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import stat
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -72,7 +71,7 @@ def test_old_tls_is_refused(front: Front) -> None:
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context = front.context(front.zoo.good, ssl.TLSVersion.TLSv1_1)
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    raw = socket.create_connection(("127.0.0.1", front.nginx.port), timeout=20)
+    raw = socket.create_connection(("127.0.0.1", front.nginx.port), timeout=60)
     with raw, pytest.raises((ssl.SSLError, ConnectionError)):
         context.wrap_socket(raw, server_hostname="localhost")
 
@@ -119,10 +118,10 @@ def test_logs_hold_no_word_of_the_caller_s(front: Front) -> None:
 
 def test_health_is_served_to_this_machine_without_a_certificate(front: Front) -> None:
     for path, status in (("/healthz", 200), ("/readyz", 200), (PATH, 404), ("/healthz/x", 404)):
-        with closing(http.client.HTTPConnection("127.0.0.1", front.nginx.health_port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", front.nginx.health_port, timeout=60)) as connection:
             connection.request("GET", path)
             assert connection.getresponse().status == status
-    with closing(http.client.HTTPConnection("127.0.0.1", front.nginx.health_port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", front.nginx.health_port, timeout=60)) as connection:
         connection.request("POST", "/healthz", BODY, XML)
         assert connection.getresponse().status == 403
 
@@ -134,7 +133,7 @@ def test_a_session_does_not_outlive_a_revocation(tmp_path: Path) -> None:
             assert resumed(one, version) is False
         with ThreadPoolExecutor(2) as pool:
             under_way = [pool.submit(one.post, one.zoo.good) for _ in range(2)]
-            time.sleep(0.4)
+            one.provider.wait_until_answering(2)
             one.zoo.revoke(one.zoo.good)
             one.nginx.process.send_signal(signal.SIGHUP)
             assert [answer.result()[0] for answer in under_way] == [200, 200]

