@@ -15,7 +15,7 @@ from smsp_provider.audit.verified_lane import Finding
 from smsp_provider.audit.witness import WitnessLineInvalid
 from smsp_provider.cli.archived_trail import CheckedArchive, checked_archive, restored, verified_archive
 from smsp_provider.cli.config_origin import config_option, read_settings
-from smsp_provider.cli.deletion_desk import Progress, whole_trail_only
+from smsp_provider.cli.deletion_desk import Progress
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.cli.files import made_or_regular_file, regular_file
 from smsp_provider.cli.moments import DAY
@@ -40,14 +40,13 @@ _SHOWN: Final = 20
 @click.option("--since", type=DAY, help="The first day (UTC); the first one on record where it is not given.")
 @click.option("--until", type=DAY, required=True, help="The last day (UTC): one that is over.")
 @click.option("--output", type=made_or_regular_file, required=True, help="The file to make, for its owner alone.")
-@requires(Permission.AUDIT_DELETE)
+@requires(Permission.AUDIT_DELETE, everything=True)
 def archive(config_file: Path, operator: Operator, since: datetime | None, until: datetime, output: Path) -> None:
     """Write everything of whole past days to one file: sealed, signed, and verifiable without the database.
 
     Contents stay encrypted: keep the keys of the trail as long as the archive, elsewhere.
     Nothing is erased: `smsp audit retire` does that.
     """
-    whole_trail_only(operator)
     with office_of(read_settings(config_file)) as office:
         now, database = office.clock.now(), office.trail.database
         last = until.date()
@@ -124,14 +123,13 @@ def archive_verify(
 @click.argument("file", type=regular_file)
 @config_option
 @click.option("--database", type=made_or_regular_file, required=True, help="The file to make: a trail of its own.")
-@requires(Permission.AUDIT_DELETE)
+@requires(Permission.AUDIT_DELETE, everything=True)
 def restore(file: Path, config_file: Path, operator: Operator, database: Path) -> None:
     """Load an archive into an audit trail of its own, for `smsp audit verify` and `smsp audit search`.
 
     The trail of the provider is not touched. Contents stay encrypted; the keys are those of the time.
     """
-    del config_file
-    whole_trail_only(operator)
+    del config_file, operator
     checked = checked_archive(file)
     restored(checked, database)
     click.echo(

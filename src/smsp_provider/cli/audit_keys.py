@@ -15,6 +15,7 @@ from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.cli.os_user import refuse_another_user
 from smsp_provider.cli.table import print_table
+from smsp_provider.cli.trail_change import record_trail_change
 from smsp_provider.config.settings import Settings
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import SystemClock
@@ -68,7 +69,6 @@ def rotate(config_file: Path, operator: Operator) -> None:
     Processes that run take the new key when they start next, and read with it at once.
     With audit.store the file has to be on every host first: wrap with `smsp audit keys rewrap` then.
     """
-    del operator
     settings = read_settings(config_file)
     if settings.audit.keys_variable is not None:
         raise CannotStart(
@@ -77,8 +77,13 @@ def rotate(config_file: Path, operator: Operator) -> None:
         )
     file = settings.audit.keys_file()
     refuse_another_user(file)
+    _see(file)
+
+    def record(before: str, after: str) -> None:
+        record_trail_change(settings, operator, "keys", before, after)
+
     with _readable():
-        ring = rotate_key_ring(file, SystemClock().now())
+        ring = rotate_key_ring(file, SystemClock().now(), record)
         click.echo(f"{file}: key {ring.current} is current; keep a copy")
         if settings.audit.store:
             click.echo("Put this file on every host, then run `smsp audit keys rewrap` on one.")
@@ -107,9 +112,10 @@ def list_keys(config_file: Path, operator: Operator) -> None:
     """List the keys by their ids, and how many lanes each opens."""
     del operator
     settings = read_settings(config_file)
-    with _readable(), _database(settings) as database:
+    with _readable():
         ring = _ring(settings)
-        lanes = Counter(lane.key_id for lane in database.lanes())
+        with _database(settings) as database:
+            lanes = Counter(lane.key_id for lane in database.lanes())
     rows = [
         (key_id, "current" if key_id == ring.current else "" if key_id in ring.keys else "MISSING", str(lanes[key_id]))
         for key_id in (*ring.keys, *sorted(lanes.keys() - ring.keys.keys()))
@@ -117,7 +123,17 @@ def list_keys(config_file: Path, operator: Operator) -> None:
     print_table(("key", "state", "lanes"), rows)
 
 
+def _see(file: Path) -> None:
+    if not file.exists():
+        raise CannotStart(
+            f"audit.keys: {file}: is not there: `smsp audit keys init` makes it for a new trail, and outside live so "
+            "does the first start; that of a trail with records has to be restored"
+        )
+
+
 def _ring(settings: Settings) -> KeyRing:
+    if settings.audit.keys_variable is None:
+        _see(settings.audit.keys_file())
     return load_audit_keys(settings, SystemClock())
 
 

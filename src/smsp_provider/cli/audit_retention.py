@@ -10,7 +10,7 @@ from smsp_provider.audit.retention import KEPT_FOR_EVER, RecordClass, RetentionP
 from smsp_provider.cli.archived_trail import checked_archive, whole_archive
 from smsp_provider.cli.audit_deletion import print_proposed
 from smsp_provider.cli.config_origin import config_option, read_settings
-from smsp_provider.cli.deletion_desk import Progress, deletion_desk, whole_trail_only
+from smsp_provider.cli.deletion_desk import Progress, deletion_desk
 from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.moments import DAY
 from smsp_provider.cli.operator_session import office_of, requires
@@ -20,19 +20,17 @@ from smsp_provider.storage.audit_selection import count_due, records_retired
 
 __all__ = ["retention", "retire"]
 
-"""A day (UTC) on the command line."""
-
 
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@requires(Permission.AUDIT_DELETE)
+@requires(Permission.AUDIT_DELETE, everything=True)
 def retention(config_file: Path, operator: Operator, *, as_json: bool) -> None:
     """Show how long which records are kept, and how many are past their time.
 
     Nothing is erased by itself: `smsp audit archive` and `smsp audit retire` do that.
     """
-    whole_trail_only(operator)
+    del operator
     with office_of(read_settings(config_file)) as office:
         policy, today = office.settings.audit.retention(), office.clock.now().date()
         due = count_due(office.trail.database, policy, today, Progress("counting").lane)

@@ -1,6 +1,5 @@
 """``smsp audit signing-key``, ``witness`` and ``keep``: what roots of the audit trail need, and who makes them."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,26 +10,24 @@ from typing import Final
 import click
 
 from smsp_provider.audit.chain import SignedRoot
-from smsp_provider.audit.events import Change
-from smsp_provider.audit.roots import RootChain, RootInvalid, parse
+from smsp_provider.audit.roots import RootChain, RootInvalid
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.witness import WitnessLineInvalid, WitnessUnavailable
 from smsp_provider.cli.audit_keeper import run_keeper
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.config_origin import config_option, read_settings
-from smsp_provider.cli.deletion_desk import whole_trail_only
 from smsp_provider.cli.exit_codes import CannotStart, UnusableConfiguration
 from smsp_provider.cli.files import regular_file
 from smsp_provider.cli.operator_session import requires
 from smsp_provider.cli.os_user import refuse_another_user
-from smsp_provider.config.settings import Settings
+from smsp_provider.cli.trail_change import record_trail_change
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_database import AuditDatabase, StorageUnsafe
 from smsp_provider.storage.audit_signing_key import SigningKeyUnusable, make_signing_key, new_signing_key, public_pem
 from smsp_provider.storage.witness_file import read_witness_file
 from smsp_provider.wiring.alerts import build_log
-from smsp_provider.wiring.audit import build_audit, build_audit_database
+from smsp_provider.wiring.audit import build_audit_database
 from smsp_provider.wiring.roots import build_signing_keys, build_witnesses, have_signing_key
 
 __all__ = ["keep", "signing_key", "witness"]
@@ -83,7 +80,7 @@ def rotate(config_file: Path, operator: Operator) -> None:
             raise CannotStart(f"{keys.next_file}: there is one already, which the keeper has not taken over yet")
         following = new_signing_key()
         # Before it is there: the keeper takes over what it finds.
-        _record(settings, operator, "signing-key", before.hex(), following.public_key.hex())
+        record_trail_change(settings, operator, "signing-key", before.hex(), following.public_key.hex())
         if not following.put_into(keys.next_file):
             raise CannotStart(f"{keys.next_file}: somebody else makes one at this moment")
         click.echo(public_pem(following.public_key), nl=False)
@@ -110,7 +107,7 @@ def begin(config_file: Path, operator: Operator) -> None:
                 click.echo(f"{one.name}: has roots already")
                 continue
             roots = list(islice(database.roots(), _BATCH))
-            _record(settings, operator, "witness", None, one.name)
+            record_trail_change(settings, operator, "witness", None, one.name)
             one.append(roots)
             click.echo(f"{one.name}: has {len(roots)} roots now")
 
@@ -119,7 +116,7 @@ def begin(config_file: Path, operator: Operator) -> None:
 @click.argument("lines", type=regular_file)
 @config_option
 @click.option("--reason", required=True, help="Why the trail is behind its witness.")
-@requires(Permission.AUDIT_DELETE)
+@requires(Permission.AUDIT_DELETE, everything=True)
 def resume(lines: Path, config_file: Path, operator: Operator, reason: str) -> None:
     """Go on with a trail that lacks the newest roots of its witness, as after a backup was restored.
 
@@ -127,7 +124,6 @@ def resume(lines: Path, config_file: Path, operator: Operator, reason: str) -> N
     Its roots are put back into the database, so that new ones can follow.
     The records that were lost stay lost: `smsp audit verify` names them ever after.
     """
-    whole_trail_only(operator)
     settings = read_settings(config_file)
     database = build_audit_database(settings)
     with _readable():
@@ -136,7 +132,7 @@ def resume(lines: Path, config_file: Path, operator: Operator, reason: str) -> N
             click.echo("the database has all roots of this witness")
             return
         first, last = missing[0].number, missing[-1].number
-        _record(settings, operator, "witness", f"behind by the roots {first} to {last}", reason)
+        record_trail_change(settings, operator, "witness", f"behind by the roots {first} to {last}", reason)
         for root in missing:
             database.write_root(root)
         click.echo(f"roots {first} to {last} are in the database again; start the provider")
@@ -182,23 +178,6 @@ def _missing(database: AuditDatabase, lines: Path) -> list[SignedRoot]:
     if next(ours, None) is not None:
         raise UnusableConfiguration(f"{lines}: the database has more roots than this witness")
     return found
-
-
-def _record(settings: Settings, operator: Operator, name: str, before: str | None, after: str) -> None:
-    """Put on record what is about to be done.
-
-    Raises:
-        AuditUnavailable, StorageUnsafe: it cannot be; nothing may be done.
-    """
-    clock = SystemClock()
-    trail = build_audit(settings, clock)
-    try:
-        last = trail.database.last_root()
-        version = 0 if last is None else parse(last.statement).number
-        documents = None if before is None else json.dumps(before), json.dumps(after)
-        trail.record_change(Change(clock.now(), operator.name, "audit trail", name, version, *documents))
-    finally:
-        trail.close_session()
 
 
 @contextmanager

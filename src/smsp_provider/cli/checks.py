@@ -178,7 +178,7 @@ def _audit_signing_key(settings: Settings) -> None:
         if settings.environment is Environment.LIVE or (named and keys.file.exists()):
             keys.current()
     except SigningKeyUnusable as error:
-        raise ValueError(f"{error} (`smsp audit signing-key init` makes one)") from None
+        raise ValueError(str(error)) from None
 
 
 def _schemas(directory: Path | None) -> None:

@@ -8,23 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
 from smsp_provider.audit.chain import Lane, Unsealer
 from smsp_provider.audit.deletion import DeletionRefused
 from smsp_provider.audit.deletion_events import Officer
-from smsp_provider.audit.events import OperatorAct, OperatorActKind
 from smsp_provider.audit.search_index import IndexUnusable
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import CannotStart, NotAllowed
-from smsp_provider.cli.operator_session import OperatorOffice, office_of
+from smsp_provider.cli.operator_session import OperatorOffice, command_name, office_of
 from smsp_provider.cli.os_user import access_point, login_uid, name_of
 from smsp_provider.config.operators import OperatorPolicy
 from smsp_provider.config.settings import Settings
-from smsp_provider.domain.operators import EVERYTHING, Operator, Permission
+from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.engine.system import RandomIds
 from smsp_provider.storage.audit_database import AuditDatabase
 from smsp_provider.storage.audit_deletion import AuditDeletions
@@ -32,9 +31,7 @@ from smsp_provider.storage.audit_keys import AuditKeysUnusable
 from smsp_provider.wiring.audit import build_unsealer
 from smsp_provider.wiring.deletion import erasing_of
 
-__all__ = ["DeletionDesk", "Progress", "deletion_desk", "whole_trail_only"]
-
-_WHOLE: Final = "this concerns the records of all organisations, and you act for some of them"
+__all__ = ["DeletionDesk", "Progress", "deletion_desk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +53,14 @@ def deletion_desk(config_file: Path) -> Iterator[DeletionDesk]:
         NotAllowed: they may not, or the rules do not allow it.
         CannotStart: the accounts, the trail, its keys or its index cannot be used.
     """
-    command = " ".join(click.get_current_context().command_path.split()[1:])
+    command = command_name()
     with office_of(read_settings(config_file)) as office:
         operator = _seated(office, command)
         try:
             with _usable(), _desk(office, operator) as desk:
                 yield desk
         except DeletionRefused as refused:
-            _refuse(office, operator.name, command, str(refused))
-
-
-def whole_trail_only(operator: Operator) -> None:
-    """Pass somebody who acts for all organisations.
-
-    Raises:
-        NotAllowed: they act for some.
-    """
-    if operator.scope != EVERYTHING:
-        raise NotAllowed(_WHOLE)
+            office.refuse(operator.name, command, str(refused))
 
 
 class Progress:
@@ -96,27 +83,12 @@ class Progress:
 
 def _seated(office: OperatorOffice, command: str) -> Operator:
     if office.settings.operators.policy is OperatorPolicy.OS_USER:
-        _refuse(office, None, command, "operators.policy is os-user: deletion needs the accounts of two officers")
+        office.refuse(None, command, "operators.policy is os-user: deletion needs the accounts of two officers")
     try:
         office.current()
     except NotAllowed as refused:
-        _refuse(office, None, command, str(refused))
-    operator = office.authorised(Permission.AUDIT_DELETE, command)
-    if operator.scope != EVERYTHING:
-        _refuse(office, operator.name, command, _WHOLE)
-    return operator
-
-
-def _refuse(office: OperatorOffice, operator: str | None, command: str, reason: str) -> NoReturn:
-    act = OperatorAct(
-        office.clock.now(),
-        OperatorActKind.COMMAND_REFUSED,
-        access_point().shown,
-        operator,
-        detail=f"{command}: {reason}",
-    )
-    office.trail.record_act(act)
-    raise NotAllowed(reason)
+        office.refuse(None, command, str(refused))
+    return office.authorised(Permission.AUDIT_DELETE, command, everything=True)
 
 
 @contextmanager

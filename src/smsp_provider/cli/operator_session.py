@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import click
 
@@ -21,7 +21,7 @@ from smsp_provider.cli.exit_codes import CannotStart, NotAllowed
 from smsp_provider.cli.os_user import access_point, home_directory, login_uid, os_user, refuse_another_user
 from smsp_provider.config.operators import OperatorPolicy
 from smsp_provider.config.settings import Settings
-from smsp_provider.domain.operators import Operator, Permission, Role
+from smsp_provider.domain.operators import EVERYTHING, Operator, Permission, Role
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.storage.client_database import ClientDatabase
@@ -39,9 +39,10 @@ from smsp_provider.wiring.operators import (
     operator_log,
 )
 
-__all__ = ["OperatorOffice", "office_of", "requires"]
+__all__ = ["OperatorOffice", "command_name", "office_of", "requires"]
 
 _LOG_IN: Final = "nobody is logged in here, or not any more: `smsp login NAME --config FILE`"
+_FOR_SOME: Final = "this concerns the records of all organisations, and you act for some of them"
 
 Result = TypeVar("Result")
 
@@ -96,23 +97,42 @@ class OperatorOffice:
         except SessionOver:
             raise NotAllowed(_LOG_IN) from None
 
-    def authorised(self, permission: Permission, command: str) -> Operator:
-        """Who is logged in and may run this command, which is on record then; with the policy os-user anybody may.
+    def authorised(self, permission: Permission, command: str, *, everything: bool = False) -> Operator:
+        """Who is logged in and may run this command, which is on record then, as is a refusal.
+
+        With the policy os-user that is the user of the operating system, who may do everything; where there is no
+        trail, none is begun for that, since commands on copies of another one run there too. ``everything``: the
+        command concerns the records of all organisations, and is refused to who acts for some.
 
         Raises:
-            NotAllowed: nobody is, or may not.
+            NotAllowed: nobody is logged in, or they may not.
         """
         if self.settings.operators.policy is OperatorPolicy.OS_USER:
-            return Operator(os_user(), frozenset(Role))
-        operator = self.current()
-        allowed = operator.may(permission)
-        kind = OperatorActKind.COMMAND if allowed else OperatorActKind.COMMAND_REFUSED
-        now, place = self.clock.now(), access_point().shown
-        self.trail.record_act(OperatorAct(now, kind, place, operator.name, detail=command))
-        if not allowed:
+            operator = Operator(os_user(), frozenset(Role))
+            if not self.settings.audit.store and not self.settings.audit.database.exists():
+                return operator
+        else:
+            operator = self.current()
+        if not operator.may(permission):
             roles = ", ".join(sorted(role.value for role in operator.roles))
+            self._record(OperatorActKind.COMMAND_REFUSED, operator.name, command)
             raise NotAllowed(f"{operator.name} ({roles}) may not: {permission.value}")
+        if everything and operator.scope != EVERYTHING:
+            self.refuse(operator.name, command, _FOR_SOME)
+        self._record(OperatorActKind.COMMAND, operator.name, command)
         return operator
+
+    def refuse(self, operator: str | None, command: str, reason: str) -> NoReturn:
+        """Put on record that a command is refused, and why; ``operator`` None: nobody who is known.
+
+        Raises:
+            NotAllowed: always, with the reason.
+        """
+        self._record(OperatorActKind.COMMAND_REFUSED, operator, f"{command}: {reason}")
+        raise NotAllowed(reason)
+
+    def _record(self, kind: OperatorActKind, operator: str | None, detail: str) -> None:
+        self.trail.record_act(OperatorAct(self.clock.now(), kind, access_point().shown, operator, detail=detail))
 
 
 @contextmanager
@@ -127,29 +147,37 @@ def office_of(settings: Settings) -> Iterator[OperatorOffice]:
         clock = SystemClock()
         office = OperatorOffice(settings, operator_database(settings, clock), clock, build_audit(settings, clock))
         try:
-            if settings.operators.policy is OperatorPolicy.ACCOUNTS:
-                refuse_another_user(settings.audit.database)
-                refuse_another_user(office.database.file)
+            refuse_another_user(settings.audit.database)
+            refuse_another_user(office.database.file)
             yield office
         finally:
             office.trail.close_session()
             office.database.close()
 
 
-def requires(permission: Permission) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Let a command run only for somebody who may do this, and hand it who that is as ``operator``."""
+def requires(
+    permission: Permission, *, everything: bool = False
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Let a command run only for somebody who may do this, and hand it who that is as ``operator``.
+
+    ``everything``: only for who acts for all organisations.
+    """
 
     def decorate(command: Callable[..., Result]) -> Callable[..., Result]:
         @functools.wraps(command)
         def run(*, config_file: Path, **options: object) -> Result:
-            name = " ".join(click.get_current_context().command_path.split()[1:])
             with office_of(read_settings(config_file)) as office:
-                operator = office.authorised(permission, name)
+                operator = office.authorised(permission, command_name(), everything=everything)
             return command(config_file=config_file, operator=operator, **options)
 
         return run
 
     return decorate
+
+
+def command_name() -> str:
+    """The command that runs, by its words without arguments: as it stands on record."""
+    return " ".join(click.get_current_context().command_path.split()[1:])
 
 
 def _state_directory() -> Path:

@@ -11,7 +11,7 @@ Source: SMSP-AUDIT-001; NIST SP 800-38D (AES-GCM).
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -148,13 +148,17 @@ def new_key_ring(now: datetime) -> KeyRing:
     return _with_new_key({}, now)
 
 
-def rotate_key_ring(file: Path, now: datetime) -> KeyRing:
+def rotate_key_ring(file: Path, now: datetime, record: Callable[[str, str], None]) -> KeyRing:
     """Add a random key to the ring in a file and make it current; the others stay.
+
+    ``record`` is called with the ids of the current key and of the one that will be, before that one is there.
 
     Raises:
         AuditKeysUnusable: it cannot be read or written.
     """
-    ring = _with_new_key(read_key_ring(file).keys, now)
+    present = read_key_ring(file)
+    ring = _with_new_key(present.keys, now)
+    record(present.current, ring.current)
     try:
         place_private(file, ring.text().encode("ascii"), new=False)
     except OSError as error:

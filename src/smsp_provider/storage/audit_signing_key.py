@@ -126,8 +126,13 @@ class SigningKeyFile:
         """The key in force.
 
         Raises:
-            SigningKeyUnusable: it cannot be used.
+            SigningKeyUnusable: it cannot be used; where it is not there, the text says how it comes to be.
         """
+        if not self.file.exists():
+            raise SigningKeyUnusable(
+                f"{self.file}: is not there: `smsp audit signing-key init` makes it for a new trail, and outside live "
+                "so does the first start; that of a trail with roots has to be restored"
+            )
         return read_signing_key(self.file)
 
     def following(self) -> SigningKey | None:

@@ -241,9 +241,14 @@ def test_what_concerns_all_organisations_is_refused_to_an_officer_of_some(
         ("witness", "resume", lines, "--reason", "the disk broke"),
     )
     for words in commands:
+        before = len(office.acts())
         done = run(*words)
         assert (done.code, done.out) == (6, "")
         assert "all organisations" in done.err
+        (act,) = office.acts()[before:]
+        assert (act.kind, act.operator) == (OperatorActKind.COMMAND_REFUSED, LOCAL.name)
+        assert act.detail.startswith("audit " + " ".join(map(str, words[: 2 if words[0] == "witness" else 1])) + ": ")
+        assert "all organisations" in act.detail
     assert not file.exists()
 
 

@@ -9,11 +9,15 @@ from audit_samples import intent_of
 from audit_trails import happened
 from command_line import Done, run_main
 from signed_in import ADMINISTRATOR, Desk, write_configuration
+from smsp_provider.audit.events import Change, Intent
+from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.exit_codes import ExitCode
+from smsp_provider.cli.os_user import os_user
 from smsp_provider.config.settings import load_settings
 from smsp_provider.domain.operators import Account, Role
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.storage.audit_keys import key_ring_from_environment, read_key_ring
+from smsp_provider.storage.audit_keys import key_ring_from_environment, read_key_ring, rotate_key_ring
+from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.wiring.audit import build_audit, build_audit_database
 
 pytestmark = pytest.mark.rule("SMSP-AUDIT-001")
@@ -72,25 +76,68 @@ def test_a_rotation_wraps_every_lane_and_the_index_anew(config: Path, run: Run) 
     _write(config)
     done = run("rotate", "--config", config)
     assert done.code == 0
-    assert "2 lanes" in done.out
+    # Two of exchanges, one of the command, one of the change.
+    assert "4 lanes" in done.out
     old, new = read_key_ring(config.parent / "state" / "audit.keys").keys
     listed = run("list", "--config", config).out.splitlines()
-    assert [line.split() for line in listed[2:]] == [[old, "0"], [new, "current", "2"]]
-    assert len(happened(build_audit(load_settings(config), SystemClock()).read())) == 2
+    assert [line.split() for line in listed[2:]] == [[old, "0"], [new, "current", "5"]]
+    records = happened(build_audit(load_settings(config), SystemClock()).read())
+    assert sum(isinstance(record, Intent) for record in records) == 2
+
+
+@pytest.mark.rule("SMSP-AUDIT-008")
+def test_a_rotation_is_on_record_by_the_ids_of_the_keys_before_the_new_one_is_there(
+    config: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(config)
+    file = config.parent / "state" / "audit.keys"
+    before = file.read_bytes()
+
+    def full(*_: object) -> None:
+        raise AuditUnavailable("SQLITE_FULL")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChainedAuditTrail, "record_change", full)
+        assert run("rotate", "--config", config).code == ExitCode.CANNOT_START
+    assert file.read_bytes() == before
+    assert run("rotate", "--config", config).code == 0
+    old, new = read_key_ring(file).keys
+    records = happened(build_audit(load_settings(config), SystemClock()).read())
+    (change,) = (record for record in records if isinstance(record, Change))
+    assert (change.what, change.name, change.before, change.after) == ("audit trail", "keys", f'"{old}"', f'"{new}"')
+    assert (change.who, change.version) == (os_user(), 0)
+
+
+@pytest.mark.parametrize("command", ["rotate", "rewrap", "list"])
+def test_before_the_first_start_it_is_said_how_the_keys_come_to_be(config: Path, run: Run, command: str) -> None:
+    done = run(command, "--config", config)
+    assert done.code == ExitCode.CANNOT_START
+    assert "audit.keys: is not there: `smsp audit keys init` makes it" in done.err
+    assert not (config.parent / "state").exists()
 
 
 def test_a_lane_whose_key_is_lost_is_told_of(config: Path, run: Run) -> None:
     _write(config)
     file = config.parent / "state" / "audit.keys"
     lost = read_key_ring(file).current
-    file.unlink()
-    run("init", "--config", config)
-    text = file.read_text(encoding="ascii").replace(lost, "other")
-    file.write_text(text, encoding="ascii")
-    assert "MISSING" in run("list", "--config", config).out
+    rotate_key_ring(file, SystemClock().now(), lambda _before, _after: None)
+    _write(config)
+    kept = [line for line in file.read_text(encoding="ascii").splitlines(keepends=True) if lost not in line]
+    file.write_text("".join(kept), encoding="ascii")
+    assert [lost, "MISSING", "1"] in [line.split() for line in run("list", "--config", config).out.splitlines()]
     done = run("rewrap", "--config", config)
     assert done.code == ExitCode.CANNOT_START
     assert "a lane has a key that is not there" in done.err
+
+
+def test_with_the_keys_of_another_trail_nothing_can_be_put_on_record_so_nothing_runs(config: Path, run: Run) -> None:
+    _write(config)
+    (config.parent / "state" / "audit.keys").unlink()
+    run("init", "--config", config)
+    for command in ("list", "rewrap", "rotate"):
+        done = run(command, "--config", config)
+        assert done.code == ExitCode.CANNOT_START
+        assert "the keys are not those that the audit trail was written with" in done.err
 
 
 def test_keys_are_changed_by_administrators_and_seen_by_whoever_verifies(tmp_path: Path, run: Run) -> None:

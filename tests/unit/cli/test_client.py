@@ -25,7 +25,7 @@ from audit_trails import happened
 from client_samples import client_of
 from command_line import Done, run_main
 from signed_in import write_configuration
-from smsp_provider.audit.events import Change
+from smsp_provider.audit.events import Change, OperatorAct
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.config.clients_file import write_clients
 from smsp_provider.config.settings import load_settings
@@ -82,7 +82,7 @@ class Commands:
         if not self.settings.audit.database.exists():
             return []
         records = happened(build_audit(self.settings, SystemClock()).read())
-        assert all(isinstance(record, Change) for record in records)
+        assert all(isinstance(record, Change | OperatorAct) for record in records)
         return [record for record in records if isinstance(record, Change)]
 
 

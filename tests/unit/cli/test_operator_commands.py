@@ -8,10 +8,11 @@ import click
 import pytest
 
 from command_line import Done, run_main
-from signed_in import ADMINISTRATOR, Desk
+from signed_in import ADMINISTRATOR, Desk, write_configuration
 from smsp_provider.audit.events import OperatorActKind
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.cli.main import cli
+from smsp_provider.cli.os_user import os_user
 from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.operators import ROLE_PERMISSIONS, Account, OrganisationScope, Permission, Role
 from smsp_provider.storage.operator_token_file import OperatorTokenFile
@@ -253,6 +254,28 @@ def test_with_the_policy_os_user_nobody_logs_in(run: Run, monkeypatch: pytest.Mo
     ended = run(*command.split())
     assert ended.code == ExitCode.USAGE
     assert "os-user" in ended.err
+
+
+@pytest.mark.rule("SMSP-AUDIT-008")
+def test_with_the_policy_os_user_each_command_is_on_record_by_that_user(
+    desk: Desk, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMSP_OPERATORS__POLICY", "os-user")
+    before = len(desk.acts())
+    for command, (_, arguments) in COMMANDS.items():
+        run(*command.split(), *arguments)
+    acts = [act for act in desk.acts()[before:] if act.kind is OperatorActKind.COMMAND]
+    assert [act.detail for act in acts] == list(COMMANDS)
+    assert {act.operator for act in acts} == {os_user()}
+
+
+def test_with_the_policy_os_user_no_trail_is_begun_for_a_command_that_only_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path / "provider.toml", 'policy = "os-user"')
+    ended = run_main(monkeypatch, capsys, "audit", "signing-key", "show", "--config", tmp_path / "provider.toml")
+    assert ended.code == ExitCode.CANNOT_START
+    assert not (tmp_path / "state").exists()
 
 
 def test_without_accounts_nobody_can_log_in_and_it_says_what_to_do(

@@ -6,16 +6,19 @@ import pytest
 
 from audit_samples import start_of
 from audit_trails import happened
-from command_line import run_main
+from command_line import Done, run_main
+from operator_samples import Listener
 from signed_in import write_configuration
 from smsp_provider.audit.events import Change
+from smsp_provider.audit.roots import parse
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.exit_codes import ExitCode
 from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
-from smsp_provider.storage.audit_signing_key import SigningKeyFile
+from smsp_provider.storage.audit_signing_key import SigningKeyFile, public_pem
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
 from smsp_provider.wiring.audit import build_audit
+from smsp_provider.wiring.roots import build_folder
 
 
 @pytest.mark.rule("SMSP-AUDIT-008")
@@ -50,3 +53,31 @@ def test_a_rotation_is_on_record_before_its_key_is_there(
     records = happened(build_audit(load_settings(config), SystemClock()).read())
     changes = [record for record in records if isinstance(record, Change)]
     assert [following.public_key.hex() in (change.after or "") for change in changes] == [True]
+
+
+def test_before_the_first_start_a_key_that_is_there_is_rotated_and_one_that_is_not_is_told_how_to_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "provider.toml"
+    write_configuration(config, 'policy = "os-user"\n')
+
+    def run(command: str) -> Done:
+        return run_main(monkeypatch, capsys, "audit", "signing-key", command, "--config", config)
+
+    for command in ("show", "rotate"):
+        done = run(command)
+        assert done.code == ExitCode.CANNOT_START
+        assert "audit-signing.key: is not there: `smsp audit signing-key init` makes it" in done.err
+    assert not (tmp_path / "state").exists()
+    assert run("init").code == ExitCode.OK
+    done = run("rotate")
+    assert (done.code, done.err) == (ExitCode.OK, "")
+    # The first root is signed with the key of before, and names the new one.
+    settings = load_settings(config)
+    trail = build_audit(settings, SystemClock())
+    build_folder(settings, trail.database, SystemClock(), Listener()).run()
+    (root,) = trail.database.roots()
+    trail.database.close()
+    statement = parse(root.statement)
+    assert statement.next_key is not None
+    assert public_pem(statement.next_key) == done.out == run("show").out

@@ -54,7 +54,14 @@ def test_a_ring_is_made_once_by_however_many_and_is_private(file: Path) -> None:
 
 def test_a_new_key_is_current_and_the_others_stay(file: Path) -> None:
     first = begin_key_ring(file, NOW)
-    second = rotate_key_ring(file, NOW)
+    told: list[tuple[str, str, list[str]]] = []
+
+    def record(before: str, after: str) -> None:
+        told.append((before, after, list(read_key_ring(file).keys)))
+
+    second = rotate_key_ring(file, NOW, record)
+    # On record before it is there.
+    assert told == [("2026-11-21.1", "2026-11-21.2", ["2026-11-21.1"])]
     assert list(second.keys) == ["2026-11-21.1", "2026-11-21.2"]
     assert second.current == "2026-11-21.2"
     assert second.keys["2026-11-21.1"] == first.keys["2026-11-21.1"]
@@ -140,7 +147,7 @@ def test_after_a_rotation_the_old_key_opens_nothing_and_nothing_was_encrypted_an
     old = read_key_ring(path.with_name("audit.keys"))
     (lane,) = trail.database.lanes()
     before = list(trail.database.contents(lane))
-    ring = rotate_key_ring(path.with_name("audit.keys"), NOW)
+    ring = rotate_key_ring(path.with_name("audit.keys"), NOW, lambda _before, _after: None)
     assert (rewrap_lanes(trail.database, ring), rewrap_lanes(trail.database, ring)) == (1, 0)
     (lane,) = trail.database.lanes()
     assert lane.key_id == ring.current
