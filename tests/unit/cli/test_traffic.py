@@ -13,6 +13,7 @@ from lxml import etree
 from audit_samples import NUMBER, ending_of, intent_of
 from client_samples import client_of
 from command_line import Done, run_main
+from deletion_world import MovingClock
 from signed_in import Desk
 from smsp_provider.audit.events import EndingKind, FaultFacts, RefusalCount, Refusals, RequestFacts, Source
 from smsp_provider.cli.client_session import session_of
@@ -21,7 +22,6 @@ from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.operators import EVERYTHING, Account, OrganisationScope, Role
 from smsp_provider.domain.service import Service
-from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.client_registry import ClientChange
 from smsp_provider.wiring.audit import build_audit
 
@@ -42,20 +42,21 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     with session_of(made.settings) as session:
         clients = [client_of(name, ods_code=code, organisations={code: None}) for name, code in CLIENTS.items()]
         session.change(lambda _: [ClientChange(client.name, None, client) for client in clients])
-    trail = build_audit(made.settings, SystemClock())
+    clock = MovingClock(TODAY)
+    trail = build_audit(made.settings, clock)
     exchange = 0
     for client, service, hours in (("ward", VERIFY, (1, 9, 9, 10)), ("lab", VERIFY, (9,)), ("lab", TRACE, (9, 9))):
         for hour in hours:
             exchange += 1
+            clock.at = TODAY + timedelta(hours=hour)
             intent = intent_of(f"E{exchange}")
             facts = replace(intent.request, client=client, service=service)
-            trail.open_intent(replace(intent, request=facts))
-            at = TODAY + timedelta(hours=hour)
-            trail.close(replace(ending_of(f"E{exchange}"), at=at, client=client, service=service))
+            trail.open_intent(replace(intent, at=clock.at, request=facts))
+            trail.close(replace(ending_of(f"E{exchange}"), at=clock.at, client=client, service=service))
     trail.close(
         replace(
             ending_of("F1"),
-            at=TODAY + timedelta(hours=9),
+            at=clock.at,
             kind=EndingKind.FAULT,
             source=Source.NONE,
             request=RequestFacts("192.0.2.7", client="ward", service=VERIFY),
@@ -64,7 +65,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         )
     )
     junk = (RefusalCount("1000", "WS-STD-01", 40),)
-    trail.record_refusals(Refusals(datetime.now(UTC), TODAY + timedelta(hours=3), "192.0.2.9", junk))
+    trail.record_refusals(Refusals(clock.at, TODAY + timedelta(hours=3), "192.0.2.9", junk))
     trail.close_session()
     return made
 
