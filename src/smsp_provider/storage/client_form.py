@@ -9,6 +9,7 @@ from sqlalchemy import Connection, column, func, inspect, select, table
 
 from smsp_provider.storage.client_database import ClientDatabase, RegistryBroken
 from smsp_provider.storage.clients_schema import HEAD, VERSION_TABLE
+from smsp_provider.storage.migrating import LaterForm, upgrade
 
 __all__ = ["RegistryNotReady", "check_form", "prepare", "reading_registry", "writing_registry"]
 
@@ -96,14 +97,7 @@ def _form(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection, database: ClientDatabase) -> None:
-    # Here, since only this needs Alembic: a worker that serves does not load it.
-    from alembic import command  # noqa: PLC0415 - see above
-    from alembic.config import Config  # noqa: PLC0415 - see above
-    from alembic.util import CommandError  # noqa: PLC0415 - see above
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
-    except CommandError:
+        upgrade(connection, _MIGRATIONS)
+    except LaterForm:
         raise RegistryNotReady(f"{database}: the client registry has the form of a later version") from None

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from smsp_provider.storage.migrating import LaterForm, upgrade
 from smsp_provider.storage.postgres_audit_schema import FUNCTION_RIGHTS, HEAD, SCHEMA, TABLE_RIGHTS, VERSION_TABLE
 
 __all__ = ["CannotPrepare", "prepare"]
@@ -88,16 +89,9 @@ def _form(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    # Here, since only this needs Alembic: a worker that serves does not load it.
-    from alembic import command  # noqa: PLC0415 - see above
-    from alembic.config import Config  # noqa: PLC0415 - see above
-    from alembic.util import CommandError  # noqa: PLC0415 - see above
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     try:
-        command.upgrade(config, "head")
-    except CommandError:
+        upgrade(connection, _MIGRATIONS)
+    except LaterForm:
         raise CannotPrepare("the audit trail has the form of a later version") from None
 
 
