@@ -126,10 +126,15 @@ def test_a_verification_without_one_of_its_checks_lets_something_through(
             "CREATE TRIGGER swallow BEFORE INSERT ON content FOR EACH ROW EXECUTE FUNCTION refuse()",
             "trigger swallow of content",
         ),
+        (
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+            "function refuse() is not as",
+        ),
+        ("GRANT SELECT ON content TO PUBLIC", "everybody has the right SELECT on content"),
     ],
-    ids=["row level security", "a rule", "a trigger"],
+    ids=["row level security", "a rule", "a trigger", "an emptied function", "a right of everybody"],
 )
-def test_what_somebody_put_on_a_table_of_postgresql_is_found(postgresql: Scene, statement: str, what: str) -> None:
+def test_what_somebody_did_to_the_guards_of_postgresql_is_found(postgresql: Scene, statement: str, what: str) -> None:
     with postgresql.copy() as copy:
         copy.hand.run(statement)
         copy.hand.hide()

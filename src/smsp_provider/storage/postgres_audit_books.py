@@ -1,27 +1,19 @@
 """What a trail in PostgreSQL holds beside its records, for whoever verifies it."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, LiteralString
 
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.trail_books import BookedErasure, BookedLane
+from smsp_provider.storage.postgres_audit_guards import guard_findings
 from smsp_provider.storage.postgres_audit_reader import telling_why
 from smsp_provider.storage.postgres_session import connect
 
 __all__ = ["PostgresTrailBooks"]
 
-_OF_A_DAY: Final = re.compile(r"_[0-9]{8}$")
 _PAGE: Final = 10_000
 _MOST_STRAYS: Final = 100
 _QUERY_SECONDS: Final = 600.0
-_TABLES: Final = ("trail", "lane", "lane_end", "chain", "content", "erased", "root")
-_GUARDS: Final = (
-    *((table, "no_change") for table in _TABLES),
-    *((table, "no_truncate") for table in _TABLES),
-    ("lane", "no_delete"),
-    ("content", "no_delete"),
-)
 
 
 class PostgresTrailBooks:
@@ -61,33 +53,10 @@ class PostgresTrailBooks:
             after = rows[-1][0], rows[-1][1]
 
     def strays(self) -> Iterator[str]:
-        """See :meth:`TrailBooks.strays`; besides, the guards of this form that are gone or off."""
-        guards: LiteralString = (
-            "SELECT c.relname, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid"
-            " WHERE c.relnamespace = 'smsp_audit'::regnamespace AND t.tgenabled = 'A'"
-        )
-        there = set(self._ask(guards))
-        for table, guard in _GUARDS:
-            if (table, guard) not in there:
-                yield f"the trigger {guard} of {table} is gone, or not always on"
-        yield from self._strange_doings()
+        """See :meth:`TrailBooks.strays`; besides, what guards the tables of this form and is not as it was made."""
+        yield from guard_findings(self._ask)
         yield from self._stray_rows("chain")
         yield from self._stray_rows("content")
-
-    def _strange_doings(self) -> Iterator[str]:
-        """What somebody has put on the tables, so that they keep or show something else than what is written."""
-        query: LiteralString = (
-            "SELECT c.relname, 'trigger ' || t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid"
-            " WHERE c.relnamespace = 'smsp_audit'::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0"
-            " UNION ALL SELECT c.relname, 'rule ' || r.rulename FROM pg_rewrite AS r JOIN pg_class AS c"
-            " ON c.oid = r.ev_class WHERE c.relnamespace = 'smsp_audit'::regnamespace"
-            " UNION ALL SELECT relname, 'row level security' FROM pg_class"
-            " WHERE relnamespace = 'smsp_audit'::regnamespace AND relrowsecurity"
-        )
-        ours = {(table, f"trigger {guard}") for table, guard in _GUARDS}
-        for table, what in self._ask(query):
-            if (_OF_A_DAY.sub("", table), what) not in ours:
-                yield f"the {what} of {table} is nothing of the provider's"
 
     def _stray_rows(self, table: LiteralString) -> Iterator[str]:
         query: LiteralString = (
@@ -103,6 +72,8 @@ class PostgresTrailBooks:
             connection = connect(self._url, bound_s=self._wait_s)
             try:
                 connection.bound_s = _QUERY_SECONDS
+                # (Whatever is set for the role: nothing else may stand for the catalogue.)
+                connection.execute("SET search_path = pg_catalog")
                 connection.execute("SELECT set_config('default_transaction_read_only', 'on', false)")
                 return connection.execute(query, values).fetchall()
             finally:

@@ -96,11 +96,12 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _grant(connection: Connection, role: str) -> None:
-    """Exactly the rights of the tables of this version: what was given besides is taken back."""
+    """Exactly the rights of the tables of this version: what was given besides is taken back, also from everybody."""
     name = connection.dialect.identifier_preparer.quote(role)
     statements = [
-        f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {name}",
-        f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM {name}",
+        f"REVOKE ALL ON SCHEMA {SCHEMA} FROM {name}, PUBLIC",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {name}, PUBLIC",
+        f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM {name}, PUBLIC",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name}",
         *(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{function} TO {name}" for function in FUNCTION_RIGHTS),
     ]

@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.postgres_audit_guards import guard_findings
 from smsp_provider.storage.postgres_audit_schema import FORBIDDEN, HEAD, SCHEMA
 from smsp_provider.storage.postgres_session import BoundedConnection
 
@@ -78,7 +79,7 @@ def check_form(connection: BoundedConnection) -> None:
 
 
 def check_safe(connection: BoundedConnection) -> None:
-    """Pass a server, a connection and a role that a live trail may rely on.
+    """Pass a server, a connection, a role and guards that a live trail may rely on.
 
     Raises:
         StorageUnsafe: they are not; the text says why.
@@ -103,6 +104,8 @@ def check_safe(connection: BoundedConnection) -> None:
     for text, found in findings.items():
         if found is not False:
             raise StorageUnsafe(text)
+    for text in guard_findings(lambda query: connection.execute(query).fetchall()):
+        raise StorageUnsafe(f"{text}: `smsp audit verify` shows all of it")
 
 
 def _check_encrypted(connection: BoundedConnection) -> None:

@@ -10,11 +10,13 @@ __all__ = [
     "APPEND",
     "APPEND_TYPES",
     "FORBIDDEN",
+    "FUNCTIONS",
     "FUNCTION_RIGHTS",
     "HEAD",
     "SCHEMA",
     "TABLE_RIGHTS",
     "VERSION_TABLE",
+    "Function",
     "TableRights",
 ]
 
@@ -53,6 +55,23 @@ The search index (``index_...``) is derived from the rest, so it may be changed.
 """
 FUNCTION_RIGHTS: Final = ("open_day(date)",)
 """The functions that it may call."""
+
+
+class Function(NamedTuple):
+    """A function of the trail, the SHA-256 of its source, and whether it runs with the rights of its owner."""
+
+    name: str
+    digest: str
+    is_the_owners: bool = False
+
+
+FUNCTIONS: Final = (
+    Function("refuse()", "a4f0f51054f3834650b42c1b0c086aa592157fdb832912b99c95d43bdf2ccde8"),
+    Function("refuse_unless_erased()", "931bea8b0a245253397451415c3a00ac9c596782f3c3d65e5d0a1c954510db67"),
+    Function("refuse_but_wrapping()", "f8f92861b53aa32a16ccf333c6e11f174544fcaff2f2fc79799204a05b7bc9a6"),
+    Function("open_day(date)", "8cb126815974e0fbbc945835f7395ebb245f1e24e173248bd4e27f8f2ce4a37c", is_the_owners=True),
+)
+"""As the migrations up to :data:`HEAD` make them. (Digests, since only a migration holds the text.)"""
 
 FORBIDDEN: Final = (
     *((table, right) for table in ("trail", "lane_end", "chain", "erased", "root") for right in ("UPDATE", "DELETE")),

@@ -1,0 +1,144 @@
+"""What keeps an audit trail in PostgreSQL as it was written: triggers, their functions, and who may do what.
+
+Whoever owns the tables or the server can take it away, empty it or go round it, and nothing of the records shows that.
+Verification tells of it, and in live a provider does not serve on such a trail.
+
+Source: SMSP-AUDIT-001; PostgreSQL documentation, 5.8 (privileges), pg_trigger, pg_proc.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, LiteralString, NamedTuple
+
+from smsp_provider.storage.postgres_audit_schema import FUNCTION_RIGHTS, FUNCTIONS, TABLE_RIGHTS
+
+__all__ = ["guard_findings"]
+
+Ask = Callable[[LiteralString], Sequence[tuple[Any, ...]]]
+
+_OF_A_DAY: Final = re.compile(r"_[0-9]{8}$")
+_TABLES: Final = ("trail", "lane", "lane_end", "chain", "content", "erased", "root")
+
+
+class _Guard(NamedTuple):
+    """A trigger as the migrations make it; ``fires`` are the bits of pg_trigger.tgtype."""
+
+    name: str
+    fires: int
+    function: str
+
+
+_ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
+_NO_CHANGE: Final = _Guard("no_change", _ROW | _BEFORE | _UPDATE | _DELETE, "refuse")
+_NO_TRUNCATE: Final = _Guard("no_truncate", _BEFORE | _TRUNCATE, "refuse")
+_GUARDS: Final = {
+    **dict.fromkeys(_TABLES, (_NO_CHANGE, _NO_TRUNCATE)),
+    "lane": (
+        _Guard("no_change", _ROW | _BEFORE | _UPDATE, "refuse_but_wrapping"),
+        _Guard("no_delete", _ROW | _BEFORE | _DELETE, "refuse"),
+        _NO_TRUNCATE,
+    ),
+    "content": (
+        _Guard("no_change", _ROW | _BEFORE | _UPDATE, "refuse"),
+        _Guard("no_delete", _ROW | _BEFORE | _DELETE, "refuse_unless_erased"),
+        _NO_TRUNCATE,
+    ),
+}
+
+# One statement: a day's tables may be made meanwhile.
+_TRIGGERS: Final[LiteralString] = """
+SELECT c.relname, t.tgname, t.tgenabled = 'A', t.tgtype::int, f.proname,
+    t.tgqual IS NULL AND t.tgattr = ''::int2vector AND f.pronamespace = c.relnamespace
+FROM pg_class AS c LEFT JOIN (pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid)
+    ON t.tgrelid = c.oid AND NOT t.tgisinternal
+WHERE c.relnamespace = 'smsp_audit'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1, 2
+"""
+_DOINGS: Final[LiteralString] = """
+SELECT c.relname, 'rule ' || r.rulename FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+WHERE c.relnamespace = 'smsp_audit'::regnamespace
+UNION ALL SELECT relname, 'row level security' FROM pg_class
+WHERE relnamespace = 'smsp_audit'::regnamespace AND relrowsecurity
+"""
+_SOURCES: Final[LiteralString] = """
+SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')', encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'),
+    p.prosecdef, l.lanname = 'plpgsql' AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
+FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE p.pronamespace = 'smsp_audit'::regnamespace
+"""
+_RIGHTS: Final[LiteralString] = """
+WITH held (name, owner, acl) AS (
+    SELECT 'the schema', nspowner, coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace
+    WHERE oid = 'smsp_audit'::regnamespace
+    UNION ALL SELECT relname, relowner, relacl FROM pg_class WHERE relnamespace = 'smsp_audit'::regnamespace
+    UNION ALL SELECT c.relname || '.' || a.attname, c.relowner, a.attacl
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid WHERE c.relnamespace = 'smsp_audit'::regnamespace
+    UNION ALL SELECT proname || '(' || oidvectortypes(proargtypes) || ')', proowner,
+        coalesce(proacl, acldefault('f', proowner))
+    FROM pg_proc WHERE pronamespace = 'smsp_audit'::regnamespace
+)
+SELECT DISTINCT held.name, given.privilege_type, given.grantee = 0, coalesce(role.rolname, '')
+FROM held CROSS JOIN LATERAL aclexplode(held.acl) AS given LEFT JOIN pg_roles AS role ON role.oid = given.grantee
+WHERE given.grantee <> held.owner ORDER BY 1, 2, 3, 4
+"""
+_HARMLESS: Final = frozenset({"SELECT", "MAINTAIN"})
+"""What a role may have besides, as one that makes backups; never everybody."""
+_GRANTED: Final = frozenset(
+    {
+        ("the schema", "USAGE"),
+        *((table, right) for table, rights, _ in TABLE_RIGHTS for right in rights),
+        *((f"{table}.{column}", "UPDATE") for table, _, columns in TABLE_RIGHTS for column in columns),
+        *((function, "EXECUTE") for function in FUNCTION_RIGHTS),
+    }
+)
+"""What ``smsp audit prepare`` gives a role."""
+
+
+def guard_findings(ask: Ask) -> Iterator[str]:
+    """What is not as ``smsp audit prepare`` makes it, each as a text; ``ask`` gets the rows of a query.
+
+    Raises:
+        psycopg.Error: as ``ask`` does.
+    """
+    yield from _triggers(ask)
+    for table, what in ask(_DOINGS):
+        yield f"the {what} of {table} is nothing of the provider's"
+    yield from _functions(ask)
+    yield from _rights(ask)
+
+
+def _triggers(ask: Ask) -> Iterator[str]:
+    """The guards of each table that are gone, off or others, and triggers that are none of them."""
+    found: dict[str, dict[str, tuple[Any, ...]]] = {table: {} for table in _TABLES}
+    for table, name, *facts in ask(_TRIGGERS):
+        of_table = found.setdefault(table, {})
+        if name is not None:
+            of_table[name] = tuple(facts)
+    for table, triggers in found.items():
+        guards = _GUARDS.get(_OF_A_DAY.sub("", table), ())
+        for name, fires, function in guards:
+            is_on, *facts = triggers.pop(name, (False,))
+            if not is_on:
+                yield f"the trigger {name} of {table} is gone, or not always on"
+            elif facts != [fires, function, True]:
+                yield f"the trigger {name} of {table} is not as the provider made it"
+        for name in triggers:
+            yield f"the trigger {name} of {table} is nothing of the provider's"
+
+
+def _functions(ask: Ask) -> Iterator[str]:
+    """The functions of the guards that are gone, or do something else."""
+    found = {name: facts for name, *facts in ask(_SOURCES)}
+    for function, digest, is_the_owners in FUNCTIONS:
+        facts = found.get(function)
+        if facts is None:
+            yield f"the function {function} is gone"
+        elif facts != [digest, is_the_owners, True]:
+            yield f"the function {function} is not as the provider made it"
+
+
+def _rights(ask: Ask) -> Iterator[str]:
+    """Who may do more than the provider's roles need, besides the owner."""
+    for name, right, is_everybody, role in ask(_RIGHTS):
+        if is_everybody:
+            yield f"everybody has the right {right} on {name}"
+        elif (name, right) not in _GRANTED and right not in _HARMLESS:
+            yield f"the role {role} has the right {right} on {name}"
