@@ -1,7 +1,5 @@
 """``smsp client import`` and ``export``: the whole registry from and to a file."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from smsp_provider.domain.clients import Client
 from smsp_provider.domain.operators import Operator, Permission
 from smsp_provider.storage.client_registry import ClientChange, RegistryState
 from smsp_provider.storage.client_rows import BrokenClient
+from smsp_provider.storage.private_file import place_private
 
 __all__ = ["export", "import_clients"]
 
@@ -110,23 +109,8 @@ def export(names: tuple[str, ...], config_file: Path, operator: Operator, form: 
         click.echo(text, nl=False)
         return
     try:
-        _write_private(output, text)
+        # A link stays, and what it leads to is replaced, whatever its mode was.
+        place_private(output.resolve(), text.encode("utf-8"), new=False)
     except OSError as error:
         raise CannotStart(f"{output}: {error.strerror}") from None
     click.echo(f"{len(found)} clients written to {output}", err=True)
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Put a file that its owner alone may read in the place of what was there, whatever its mode was.
-
-    A link stays, and what it leads to is replaced.
-    """
-    place = file.resolve()
-    descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as made:
-            made.write(text)
-        Path(name).replace(place)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
