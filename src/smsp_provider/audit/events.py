@@ -16,6 +16,7 @@ from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
 from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ASID, ODSCode
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import Evidence, Repair
@@ -63,7 +64,7 @@ class EndingKind(Enum):
     CRASHED = "crashed"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class RequestFacts(Masked):
     """What is known about a request when the record is made; a request refused early leaves most of it None.
 
@@ -105,7 +106,7 @@ class RequestFacts(Masked):
         return named if self.method is None else (self.method, *named)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Intent(Masked):
     """A query is about to leave: on record before it does. ``asid`` and ``author`` are what Spine will be told."""
 
@@ -116,7 +117,7 @@ class Intent(Masked):
     author: SpineAuthor | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class FaultFacts:
     """A fault as the caller gets it: ``error_id`` is the ErrorID, ``rule`` the broken requirement, no content."""
 
@@ -138,7 +139,7 @@ class PatientFacts(Masked):
     repairs: tuple[Repair, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Ending(Masked):
     """How an exchange ended: on record before the answer leaves.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.service import Service
 
 __all__ = ["Alert", "AlertKind", "EdgeAnswered", "InputRefused", "Observer", "OperatorEvent", "RequestAnswered"]
@@ -49,7 +50,7 @@ class AlertKind(Enum):
     TEST = "test"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RequestAnswered:
     """A SOAP request ended: one event for each, whatever the ending.
 
