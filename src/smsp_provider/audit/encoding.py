@@ -53,7 +53,10 @@ Kind = Literal[
 Fields = dict[str, object]
 
 # ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
-_to_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+# No look-out for circles: a record is made of values, none of which can hold itself.
+_to_json: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=True, allow_nan=False, check_circular=False
+).encode
 
 
 def timestamp(at: datetime) -> str:

@@ -266,18 +266,8 @@ class Pipeline:
         now, ms = self._clock.now(), self._elapsed_ms(exchange)
         self._audit.close(answered(exchange, now, ms, outcome, wire_code, message_id))
         self._tell_of_sensitivity(exchange)
-        unmapped = tuple(
-            code for issues in exchange.inquiry.declined for code in self._policy.code_map.unmapped(issues)
-        )
-        if unmapped:
-            self._observer.notify(
-                Alert(
-                    AlertKind.UNMAPPED_PDS_CODE,
-                    exchange.exchange_id,
-                    "PDS gave a code that the map does not know",
-                    codes=unmapped,
-                )
-            )
+        if exchange.inquiry.declined:
+            self._tell_of_unmapped(exchange)
         self._notify(exchange, wire_code, _OK)
         return Reply(_OK, document)
 
@@ -312,6 +302,20 @@ class Pipeline:
         """The attempt counts, whatever came of it (IG-ALERT-2.26)."""
         if exchange.inquiry.sensitive:
             self._alert(AlertKind.SENSITIVE_RECORD, exchange, "IG-ALERT-2.26")
+
+    def _tell_of_unmapped(self, exchange: Exchange) -> None:
+        unmapped = tuple(
+            code for issues in exchange.inquiry.declined for code in self._policy.code_map.unmapped(issues)
+        )
+        if unmapped:
+            self._observer.notify(
+                Alert(
+                    AlertKind.UNMAPPED_PDS_CODE,
+                    exchange.exchange_id,
+                    "PDS gave a code that the map does not know",
+                    codes=unmapped,
+                )
+            )
 
     def _faulted(
         self, exchange: Exchange, fault: ToolkitFault, error_id: str, message_id: str, kind: EndingKind
