@@ -1,5 +1,6 @@
 """The sandbox as a newcomer meets it: real processes, real TLS, and no process left behind."""
 
+import json
 import os
 import shlex
 import signal
@@ -78,6 +79,29 @@ def test_the_printed_curl_commands_work_and_ctrl_c_ends_every_process_in_order(t
         assert kinds == {"change": 1, "start": 1, "intent": 8, "ending": 8}
         assert (tmp_path / "state" / "provider.log").exists()
         assert "request-answered" not in sandbox.text
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_the_printed_commands_on_the_trail_show_the_calls_and_a_whole_verification(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    witness = state / "witness" / "roots.jsonl"
+    with running_sandbox(state) as sandbox:
+        search, verify = (
+            words[words.index("audit") :]
+            for words in (shlex.split(line) for line in sandbox.text.splitlines() if " audit " in line)
+        )
+        searched = run_smsp(*search)
+        assert searched.returncode == 0, searched.stderr
+        assert searched.stdout.count("SMSP-0000") == 5
+        assert run_smsp(*verify).returncode == 0
+        sandbox.signal(signal.SIGINT)
+        assert sandbox.process.wait(20) == 0
+    verified = run_smsp(*verify, "--json")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    report = json.loads(verified.stdout)
+    assert report["not_verified"] == []
+    assert report["witnessed"] == report["roots"] == len(witness.read_text().splitlines())
+    assert report["roots"] > 0
 
 
 def test_no_process_outlives_a_killed_sandbox_and_its_directory_can_be_used_again(tmp_path: Path) -> None:

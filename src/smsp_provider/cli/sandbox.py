@@ -215,6 +215,10 @@ def _show_how_to_try(world: SandboxWorld) -> None:
     click.echo(f"\nOr with a client that writes the message for you (other patients: {_command()} simulate list):\n")
     asked = f"--nhs-number {call.fields.nhs_number} --dob {call.fields.date_of_birth}"
     click.echo(f"  {_command()} call {call.service.value.removesuffix('-v1-0')} --url {world.http_url} {asked}")
+    click.echo("\nWhat is on record, and whether it is as it was written:\n")
+    config = shlex.quote(str(world.config))
+    click.echo(f"  {_command()} audit search --config {config}")
+    click.echo(f"  {_command()} audit verify --config {config}")
     click.echo(f"\nThe request file is valid for {_VALID_FOR.total_seconds() / 3600:.0f} hours.")
     click.echo(f"Operator log: {world.log}")
     click.echo("Serving. Stop with Ctrl-C.")

@@ -86,6 +86,8 @@ class SandboxWorld:
         self.log = self.directory / "provider.log"
         self.config = self.directory / "provider.toml"
         self._children: list[Child] = []
+        self._witness = self.directory / "witness" / "roots.jsonl"
+        self._witness.parent.mkdir(mode=0o700, exist_ok=True)
         self._fill(patients)
         self.config.write_text(self._configuration(), encoding="utf-8")
 
@@ -210,6 +212,8 @@ default_asid = "{_ASID}"
 [audit]
 database = {quoted(self.directory / "audit" / "audit.db")}
 synchronous = "NORMAL"
+# In earnest on a volume that is another machine's: docs/how-to/verify-the-audit-trail.md.
+witness_file = {quoted(self._witness)}
 
 [operators]
 policy = "os-user"
