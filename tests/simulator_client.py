@@ -164,7 +164,7 @@ def said(answer: bytes) -> str:
 class SpineClient:
     """One kept connection to a running simulator."""
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None, timeout: float = 5.0) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None, timeout: float = 60.0) -> None:
         self.connection = (
             http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
             if context is None

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -14,9 +15,9 @@ from e2e.world import Answer
 from smsp_provider.simulator.generate import watermarked
 from smsp_provider.simulator.http import HTTPRequest
 
-CALLERS, PATIENCE, WAIT = 50, 8.0, 4.0
-BUDGET = 5
-"""Requests in any second: the default rate of 4 and its burst of 1."""
+CALLERS, PATIENCE, WAIT = 50, 120.0, 4.0
+RATE, BURST = 4, 1
+"""The default budget: requests in a second, and at once."""
 ATTENDED = ((None, "urn:nhs-uk:identity:ods:X26:A Person"),)
 PEOPLE = tuple(watermarked(serial) for serial in range(1, CALLERS + 1))
 VERIFY = SHAPES[0]
@@ -36,7 +37,7 @@ def ask_all(world: FHIRWorld) -> dict[str, Answer]:
 
     def ask(place: int) -> Answer:
         patient = PEOPLE[place]
-        start.wait(10)
+        start.wait(60)
         changes = {"audit_ids": ATTENDED} if place % 2 else {}
         return world.ask(VERIFY.service, VERIFY.fields(patient), **changes)
 
@@ -57,6 +58,7 @@ def test_the_budget_is_kept_people_go_first_and_everybody_is_answered(tmp_path: 
     limits, throttle = {"request_seconds": PATIENCE}, {"max_wait_seconds": WAIT}
     with make_fhir_world(tmp_path, *PEOPLE, limits=limits, throttle=throttle) as world:
         world.spine.fhir.heard = heard
+        began = time.monotonic()
         answers = ask_all(world)
         endings = {number: world.ending_of(answer) for number, answer in answers.items()}
     served = {number for number, answer in answers.items() if answer.code == "SMSP-0000"}
@@ -68,10 +70,9 @@ def test_the_budget_is_kept_people_go_first_and_everybody_is_answered(tmp_path: 
     assert len(seen) == len(served), "one request for each verification"
     assert all(endings[number].spine == () for number in busy)
     times = sorted(one.at for one in seen)
-    busiest = max(sum(begin <= at < begin + 1 for at in times) for begin in times)
-    # A request that is slow on its way can arrive in the second of the next one.
-    assert busiest <= BUDGET + 1
-    assert len(times) <= (times[-1] - times[0]) * (BUDGET - 1) + BUDGET
+    # None comes before its turn; one that is slow on its way only comes later than that.
+    assert not [number for number, at in enumerate(times, 1) if number > BURST + RATE * (at - began) + 0.5]
     people = {patient.nhs_number for patient in PEOPLE[1::2]}
-    first = [one.nhs_number in people for one in sorted(seen, key=lambda one: one.at)][:6]
-    assert sum(first) >= 4, "persons first, but for one turn in five and for who came before them"
+    places = {one.nhs_number: place for place, one in enumerate(sorted(seen, key=lambda one: one.at))}
+    # But for one turn in five, and for who came before them.
+    assert median(places[one] for one in served & people) < median(places[one] for one in served - people)

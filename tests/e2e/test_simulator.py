@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import select
 import socket
 import ssl
 import threading
@@ -95,12 +96,19 @@ def test_a_stranger_is_not_let_in(spine: EmbeddedSpine, pki: Pki, tmp_path_facto
 
 
 def test_a_client_that_stalls_in_the_handshake_holds_up_nobody(spine: EmbeddedSpine, client: SpineClient) -> None:
-    stalled = [socket.create_connection(("127.0.0.1", spine.port)) for _ in range(5)]
-    begun = time.monotonic()
-    assert client.send(ASK_ME)[0] == 200
-    assert time.monotonic() - begun < 2
-    for connection in stalled:
-        connection.close()
+    # A machine that stands still for as long as a handshake may take tells nothing the first time.
+    assert any(_is_answered_beside_stalled(spine, client) for _ in range(5))
+
+
+def _is_answered_beside_stalled(spine: EmbeddedSpine, client: SpineClient) -> bool:
+    """Whether an answer comes before the server gives up the first of those who stall."""
+    client.close()
+    with contextlib.ExitStack() as stalled:
+        connections = [
+            stalled.enter_context(socket.create_connection(("127.0.0.1", spine.port), timeout=60)) for _ in range(5)
+        ]
+        assert client.send(ASK_ME)[0] == 200
+        return not select.select(connections, [], [], 0)[0]
 
 
 def test_many_clients_at_once_each_get_their_own_answer(spine: EmbeddedSpine, pki: Pki) -> None:
@@ -145,14 +153,14 @@ def test_many_clients_at_once_each_get_their_own_answer(spine: EmbeddedSpine, pk
     ],
 )
 def test_what_is_no_spine_request_gets_its_http_status(store: PatientStore, request_: bytes, status: bytes) -> None:
-    with EmbeddedSpine(store) as plain, socket.create_connection(("127.0.0.1", plain.port), timeout=5) as raw:
+    with EmbeddedSpine(store) as plain, socket.create_connection(("127.0.0.1", plain.port), timeout=60) as raw:
         raw.sendall(request_)
         assert raw.recv(64).split(b" ")[:2] == [b"HTTP/1.1", status]
 
 
 def test_a_client_that_waits_for_leave_to_send_gets_it(store: PatientStore) -> None:
     body = ASK_ME.body()
-    with EmbeddedSpine(store) as plain, socket.create_connection(("127.0.0.1", plain.port), timeout=5) as raw:
+    with EmbeddedSpine(store) as plain, socket.create_connection(("127.0.0.1", plain.port), timeout=60) as raw:
         raw.sendall(
             b"POST /sync-service HTTP/1.1\r\nContent-Type: text/xml\r\nExpect: 100-continue\r\nConnection: close\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body)
@@ -165,9 +173,19 @@ def test_a_client_that_waits_for_leave_to_send_gets_it(store: PatientStore) -> N
     assert b"Connection: close" in answer
 
 
-def test_stopping_ends_the_delays_and_cuts_the_connections(store: PatientStore) -> None:
-    spine = EmbeddedSpine(store, delay=60).start()
-    talking = SpineClient(spine.port, timeout=10)
+def test_stopping_ends_the_delays_and_cuts_the_connections(
+    store: PatientStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spine = EmbeddedSpine(store, delay=600).start()
+    talking = SpineClient(spine.port, timeout=600)
+    pausing = threading.Event()
+    pause = spine._pause
+
+    def told_pause(seconds: float) -> None:
+        pausing.set()
+        pause(seconds)
+
+    monkeypatch.setattr(spine, "_pause", told_pause)
 
     def ask() -> None:
         # Whether the answer still gets out before the connection is cut is a race that nobody needs to win.
@@ -176,11 +194,9 @@ def test_stopping_ends_the_delays_and_cuts_the_connections(store: PatientStore) 
 
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(0.2)
-    begun = time.monotonic()
+    assert pausing.wait(60)
     spine.stop()
-    asking.join(timeout=5)
-    assert time.monotonic() - begun < 5
+    asking.join(timeout=60)
     assert not asking.is_alive()
     talking.close()
     with pytest.raises(ConnectionError):
@@ -230,18 +246,30 @@ def test_a_delay_delays(spine: EmbeddedSpine, client: SpineClient, kind: FaultKi
     spine.faults.once(Fault(kind, seconds=0.3))
     begun = time.monotonic()
     assert said(client.send(ASK_ME)[2]) == f"AA {ME.nhs_number}"
-    assert 0.3 <= time.monotonic() - begun < 3
+    assert time.monotonic() - begun >= 0.3
 
 
-def test_a_delayed_query_sees_the_store_later_and_a_late_answer_saw_it_before(pki: Pki) -> None:
+def test_a_delayed_query_sees_the_store_later_and_a_late_answer_saw_it_before(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with PatientStore() as own, EmbeddedSpine(own, tls=_tls(pki)) as spine:
         for kind, expected in ((FaultKind.DELAY, "AE 22"), (FaultKind.LATE, f"AA {ME.nhs_number}")):
             own.add(ME)
             spine.faults.once(Fault(kind, seconds=0.4))
             talking = SpineClient(spine.port, _client_context(pki))
+            begun, goes_on = threading.Event(), threading.Event()
+
+            def wait(_seconds: float, begun: threading.Event = begun, goes_on: threading.Event = goes_on) -> None:
+                begun.set()
+                goes_on.wait(60)
+
+            # A delayed query waits before it is decided, a late answer when it has been.
+            monkeypatch.setattr(spine.spine, "wait", wait)
+            monkeypatch.setattr(spine, "_pause", wait)
             talking.connection.request("POST", "/sync-service", ASK_ME.body(), {"Content-Type": "text/xml"})
-            time.sleep(0.15)
+            assert begun.wait(60)
             own.add(replace(ME, invalidated=True))
+            goes_on.set()
             assert said(talking.connection.getresponse().read()) == expected
             talking.close()
 
@@ -446,7 +474,7 @@ def test_the_command_line_serves_with_a_faults_file(
     assert said(talking.send(ASK_ME)[2]) == "AE 7"
     talking.close()
     spine.stop()
-    serving.join(timeout=5)
+    serving.join(timeout=60)
     assert not serving.is_alive()
 
 
