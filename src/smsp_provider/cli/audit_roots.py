@@ -100,13 +100,17 @@ def begin(config_file: Path, operator: Operator) -> None:
     The keeper goes on from there.
     """
     settings = read_settings(config_file)
+    if not settings.audit.has_witness():
+        raise UnusableConfiguration("there is no witness: set audit.witness_file or audit.witness_url")
     database = build_audit_database(settings)
     with _readable():
+        roots = list(islice(database.roots(), _BATCH))
+        if not roots:
+            raise CannotStart("the trail has no root yet: the first start of the provider begins its witnesses too")
         for one in build_witnesses(settings, SystemClock()):
             if one.last() is not None:
                 click.echo(f"{one.name}: has roots already")
                 continue
-            roots = list(islice(database.roots(), _BATCH))
             record_trail_change(settings, operator, "witness", None, one.name)
             one.append(roots)
             click.echo(f"{one.name}: has {len(roots)} roots now")

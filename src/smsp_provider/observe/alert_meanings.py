@@ -81,7 +81,9 @@ MEANINGS: Final[Mapping[AlertKind, Meaning]] = {
         "Keep everything as it is, and run `smsp audit verify`.",
     ),
     AlertKind.WITNESS_UNAVAILABLE: Meaning(
-        "A witness does not take roots of the audit trail; they are sent when it does.", "Look at the witness."
+        "A witness does not take roots of the audit trail; they are sent when it does.",
+        "Look at the witness. One that has no root although the trail has waits for `smsp audit witness begin`: see "
+        "how-to/verify-the-audit-trail.md.",
     ),
     AlertKind.KEEPER_DOWN: Meaning(
         "The keeper ended by itself and is started again; or it gives no sign of life, or again one (`over:`).",

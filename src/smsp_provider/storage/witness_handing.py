@@ -44,7 +44,15 @@ def compare(witness: Witness, database: TrailReader) -> SignedRoot | None:
         WitnessUnavailable: that cannot be told.
         AuditUnavailable: the database cannot be read.
     """
-    last = witness.last()
+    try:
+        last = witness.last()
+    except WitnessUnavailable as failure:
+        if next(iter(database.roots()), None) is not None:
+            raise
+        raise WitnessUnavailable(
+            f"{failure}; the trail begins without it: when it is there, and has no root, `smsp audit witness begin` "
+            "begins it"
+        ) from None
     if last is None:
         return None
     ours = next(iter(database.roots(after=last.number - 1)), None)
@@ -63,6 +71,10 @@ def compare(witness: Witness, database: TrailReader) -> SignedRoot | None:
     return last
 
 
+class _NotBegun(WitnessUnavailable):
+    """It has no root although the trail has: only an operator may begin it."""
+
+
 class WitnessHanding:
     """What one witness has of one database, as far as this process knows."""
 
@@ -73,6 +85,7 @@ class WitnessHanding:
         self._observer: Final = observer
         self._at: int | None = None
         self._may_begin = False
+        self._waits = False
         self._next_attempt: datetime | None = None
         self._next_alert: datetime | None = None
 
@@ -96,7 +109,7 @@ class WitnessHanding:
         try:
             self._find_out()
         except WitnessUnavailable as failure:
-            self._fail(str(failure))
+            self._fail(failure)
 
     def hand(self, last: SignedRoot) -> None:
         """Hand over what the witness has not got, up to ``last``, or as much as can be done at once.
@@ -118,7 +131,7 @@ class WitnessHanding:
                 at = self._at = batch[-1].number
                 size = min(2 * size, _BATCH) if self._clock.monotonic() - begun < _QUICK_SECONDS else 1
         except WitnessUnavailable as failure:
-            self._fail(str(failure))
+            self._fail(failure)
         else:
             if at >= last.number:
                 self._recover()
@@ -129,20 +142,24 @@ class WitnessHanding:
             if next(iter(self._database.roots()), None) is None:
                 self._may_begin = True
             if not self._may_begin:
-                raise WitnessUnavailable("it has no root although the trail has: `smsp audit witness begin` begins it")
+                raise _NotBegun("it has no root although the trail has: `smsp audit witness begin` begins it")
         self._at = 0 if found is None else found.number
         return self._at
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, failure: WitnessUnavailable) -> None:
         now = self._clock.now()
         self._at = None
         self._next_attempt = now + _BETWEEN_ATTEMPTS
-        if self._next_alert is None or now >= self._next_alert:
+        # That it waits for an operator is told at once, also soon after it was out of reach.
+        waits = isinstance(failure, _NotBegun)
+        if self._next_alert is None or now >= self._next_alert or (waits and not self._waits):
             self._next_alert = now + _BETWEEN_ALERTS
-            self._tell(f"the witness {self.name} does not take roots: {reason}")
+            self._tell(f"the witness {self.name} does not take roots: {failure}")
+        self._waits = waits or self._waits
 
     def _recover(self) -> None:
         self._next_attempt = None
+        self._waits = False
         if self._next_alert is not None:
             self._next_alert = None
             self._tell(f"over: the witness {self.name} has all roots")

@@ -1,4 +1,4 @@
-"""`smsp audit signing-key`: no key takes over that nobody put on record."""
+"""`smsp audit signing-key` and `witness`: nothing takes over that nobody put on record."""
 
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from smsp_provider.config.settings import load_settings
 from smsp_provider.engine.system import SystemClock
 from smsp_provider.storage.audit_signing_key import SigningKeyFile, public_pem
 from smsp_provider.storage.chained_audit import ChainedAuditTrail
+from smsp_provider.storage.witness_file import read_witness_file
 from smsp_provider.wiring.audit import build_audit
-from smsp_provider.wiring.roots import build_folder
+from smsp_provider.wiring.roots import build_folder, have_signing_key
 
 
 @pytest.mark.rule("SMSP-AUDIT-008")
@@ -81,3 +82,35 @@ def test_before_the_first_start_a_key_that_is_there_is_rotated_and_one_that_is_n
     statement = parse(root.statement)
     assert statement.next_key is not None
     assert public_pem(statement.next_key) == done.out == run("show").out
+
+
+def test_a_witness_is_begun_where_there_is_one_and_something_to_give_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "provider.toml"
+    write_configuration(config, 'policy = "os-user"\n')
+    trail = build_audit(load_settings(config), SystemClock())
+    trail.record_start(start_of())
+    trail.close_session()
+
+    def begin() -> Done:
+        return run_main(monkeypatch, capsys, "audit", "witness", "begin", "--config", config)
+
+    missing = begin()
+    assert (missing.code, "there is no witness" in missing.err) == (ExitCode.USAGE, True)
+    lines = tmp_path / "witness" / "roots.jsonl"
+    monkeypatch.setenv("SMSP_AUDIT__WITNESS_FILE", str(lines))
+    early = begin()
+    assert (early.code, "no root yet" in early.err) == (ExitCode.CANNOT_START, True)
+    settings = load_settings(config)
+    have_signing_key(settings)
+    build_folder(settings, trail.database, SystemClock(), Listener()).run()
+    away = begin()
+    assert (away.code, "its directory is not there" in away.err) == (ExitCode.CANNOT_START, True)
+    lines.parent.mkdir()
+    assert begin().out == f"{lines}: has 1 roots now\n"
+    assert list(read_witness_file(lines)) == list(trail.database.roots())
+    assert begin().out == f"{lines}: has roots already\n"
+    changes = [record for record in happened(trail.read()) if isinstance(record, Change)]
+    assert [(change.name, change.before, change.after) for change in changes] == [("witness", None, f'"{lines}"')]
+    trail.database.close()

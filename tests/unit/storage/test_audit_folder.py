@@ -338,6 +338,32 @@ def test_a_witness_without_roots_is_not_begun_for_a_trail_that_has_some(world: W
     assert "witness begin" in reason
 
 
+def test_a_witness_that_was_out_of_reach_when_the_trail_began_waits_for_an_operator_who_is_told_at_once(
+    world: World,
+) -> None:
+    folder, lane = world.folder(), world.maker.begin("writer-a")
+    world.witness.reachable = False
+    folder.run()
+    ((kind, reason),) = world.alerts()
+    assert kind is AlertKind.WITNESS_UNAVAILABLE
+    assert "out of reach; the trail begins without it" in reason
+    assert "`smsp audit witness begin`" in reason
+    world.witness.reachable = True
+    for _ in range(5):
+        world.clock.at += timedelta(seconds=20)
+        world.maker.exchange(lane)
+        folder.run()
+    assert world.witnessed() == []
+    reasons = [reason for _, reason in world.alerts()]
+    assert len(reasons) == 2
+    assert "it has no root although the trail has: `smsp audit witness begin`" in reasons[-1]
+    world.witness.append(world.roots()[:1])
+    world.clock.at += timedelta(seconds=20)
+    folder.run()
+    assert world.witnessed() == world.roots()
+    assert world.alerts()[-1][1].startswith("over:")
+
+
 def test_the_key_that_follows_is_named_and_takes_over(world: World) -> None:
     folder = world.folder()
     lane = world.maker.begin("writer-a")
