@@ -172,7 +172,9 @@ def _back_date_in_a_lane(random: Random, copy: Copy) -> Sought:
 
 def _back_date_a_lane(random: Random, copy: Copy) -> Sought:
     """With the keys of the contents: a lane of a day that is over, which the keeper binds."""
-    day, token = random.choice([lane.day for lane in copy.lanes[:-1]]), "00000000-0000-4000-8000-00000000000D"
+    # (The last day is not over, and noon of it not yet.)
+    over = [lane.day for lane in copy.lanes if lane.day < copy.lanes[-1].day]
+    day, token = random.choice(over), "00000000-0000-4000-8000-00000000000D"
     opening = Opening(
         datetime.combine(day, time(12), UTC), "writer-of-another", "host", 4711, "build", "00" * 32, "11" * 32
     )
