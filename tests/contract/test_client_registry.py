@@ -317,7 +317,7 @@ def test_a_reader_sees_one_state_while_others_write(store: ClientStore, another:
         changes = [ClientChange(one.name, one, replace(one, contact=str(turn + 1))) for one in found]
         store.apply(changes, _unrecorded)
     stop.set()
-    thread.join(30)
+    thread.join(60)
     assert torn == []
 
 
@@ -380,7 +380,7 @@ def test_a_registry_without_its_version_is_not_believed(store: ClientStore) -> N
 def _make(url: str, begin: Barrier, made: "Queue[bool]") -> None:
     """In a process of its own."""
     store = _open(url)
-    begin.wait(30)
+    begin.wait(60)
     made.put(prepare(store.database))
 
 

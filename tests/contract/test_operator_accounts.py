@@ -266,7 +266,7 @@ def _do(office: Office, people: dict[str, Person], what: str, by: str, name: str
 def _add_first(url: str, directory: Path, name: str, begin: Barrier, done: "Queue[bool]") -> None:
     """In a process of its own: what two people on two machines could do in the same moment."""
     with office_at(url, directory / name) as office:
-        begin.wait(30)
+        begin.wait(60)
         try:
             office.first(name)
         except (AccountRefused, LoginRefused):

@@ -52,7 +52,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback() -> None:
         text=True,
         check=False,
         env=environment(),
-        timeout=30,
+        timeout=120,
     )
     assert done.stdout.startswith("what ")
     assert done.stderr == ""
@@ -78,9 +78,10 @@ class TestAddresses:
         with socket.create_server(("127.0.0.1", 0)) as server:
             taken = HostPort("127.0.0.1", server.getsockname()[1])
             assert not taken.is_free()
-            other = free_port_near(taken)
-            assert other.port not in (0, taken.port)
-            assert free_port_near(other) == other
+            others = [free_port_near(taken) for _ in range(5)]
+            assert not {other.port for other in others} & {0, taken.port}
+            # (One of them may be somebody else's by now.)
+            assert any(free_port_near(other) == other for other in others)
 
 
 def test_a_table_is_aligned_and_holds_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,5 +110,5 @@ def test_foreign_software_agrees_on_signatures(request_: Request, tmp_path: Path
     token = ("--id-attr:Id", f"{NAMESPACES['wsse']}:BinarySecurityToken")
     trust = ("--pubkey-cert-pem", str(pki.client.certificate))
     command = ["xmlsec1", "--verify", *trust, *ids, *token, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode == 0) is holds, done.stderr

@@ -131,7 +131,7 @@ def test_what_was_gathered_is_sent_at_the_end_of_a_process() -> None:
 
 def test_nobody_waits_for_a_sink_that_hangs() -> None:
     sink, let_go = _Sink(), threading.Event()
-    sink.does = lambda: let_go.wait(30)
+    sink.does = lambda: let_go.wait(60)
     log, _ = _log(sink)
     log.notify(_LOST)
     log.notify(_CUT)
@@ -172,7 +172,7 @@ def test_what_was_lost_is_counted_and_told_when_the_sink_works_again() -> None:
 
 def test_a_queue_that_is_full_loses_the_newest_and_says_so() -> None:
     sink, told, let_go = _Sink(), list[tuple[str, int]](), threading.Event()
-    sink.does = lambda: let_go.wait(30)
+    sink.does = lambda: let_go.wait(60)
     delivery = Delivery(sink, lambda reason, lost: told.append((reason, lost)), first_pause=0.01)
     for number in range(300):
         delivery.put(json.dumps({"number": number}).encode())

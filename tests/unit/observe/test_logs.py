@@ -149,7 +149,7 @@ def _notify_in_time(observer: LogObserver, times: int) -> None:
     # (A daemon, so that a failure of this test does not hang the run.)
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive(), "the log blocks"
 
 

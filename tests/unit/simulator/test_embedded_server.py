@@ -11,7 +11,7 @@ from smsp_provider.simulator.server import ADMIN_PATH, PATHS, EmbeddedSpine
 
 
 def posted(spine: EmbeddedSpine, body: bytes, path: str = ADMIN_PATH) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", spine.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", spine.port, timeout=60)
     try:
         connection.request("POST", path, body, {"Content-Type": "text/xml"})
         answer = connection.getresponse()

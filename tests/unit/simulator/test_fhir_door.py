@@ -57,7 +57,7 @@ def spine() -> Iterator[EmbeddedSpine]:
 def get(
     spine: EmbeddedSpine, path: str, method: str = "GET", **headers: str | None
 ) -> tuple[int, dict[str, str], dict[str, Any]]:
-    connection = http.client.HTTPConnection("127.0.0.1", spine.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", spine.port, timeout=60)
     sent = {"X-Request-ID": str(uuid.uuid4())} | {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, FHIR_PATH + path, headers={name: value for name, value in sent.items() if value})
     answer = connection.getresponse()

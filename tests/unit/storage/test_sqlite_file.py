@@ -205,9 +205,9 @@ def test_several_that_start_at_once_make_one_file_between_them(tmp_path: Path) -
     failures: list[BaseException] = []
 
     def start(path: Path, together: threading.Barrier) -> None:
-        together.wait(20)
+        together.wait(60)
         try:
-            connect_writer(path, Synchronous.NORMAL, wait_s=20).close()
+            connect_writer(path, Synchronous.NORMAL, wait_s=60).close()
         except BaseException as failure:  # noqa: BLE001 - whatever it is, the test must tell
             failures.append(failure)
 

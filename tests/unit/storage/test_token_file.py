@@ -86,5 +86,5 @@ def test_nobody_reads_half_a_token(tmp_path: Path) -> None:
     found = [file.load() for _ in range(300)]
     stop.set()
     for writer in writers:
-        writer.join(5)
+        writer.join(60)
     assert all(token in tokens for token in found)

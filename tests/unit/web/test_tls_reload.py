@@ -41,7 +41,7 @@ def handshake(reloaded: ReloadedTLS, client: ssl.SSLContext, session: ssl.SSLSes
         reused = bool(connection.session_reused)
         SESSIONS.append(connection.session)
         connection.unwrap().close()
-    serving.join(20)
+    serving.join(60)
     return reused, outdated[0]
 
 
