@@ -19,5 +19,6 @@ USER smsp
 WORKDIR /var/lib/smsp
 EXPOSE 8443
 # Settings, certificates and keys are mounted read-only at /etc/smsp; the audit trail needs a volume at /var/lib/smsp.
+# Live needs a witness of the trail besides: audit.witness_url, or audit.witness_file on a volume of another machine.
 VOLUME /var/lib/smsp
 CMD ["smsp", "serve", "--config", "/etc/smsp/provider.toml"]

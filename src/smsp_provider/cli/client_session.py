@@ -7,11 +7,11 @@ from typing import Final
 
 import click
 
-from smsp_provider.audit.events import Change
+from smsp_provider.audit.events import Change, OperatorAct, OperatorActKind
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import CannotStart, NotAllowed, UnusableConfiguration
-from smsp_provider.cli.os_user import os_user, refuse_another_user
+from smsp_provider.cli.os_user import access_point, os_user, refuse_another_user
 from smsp_provider.config.settings import ClientPolicy, Settings
 from smsp_provider.domain.client_document import canonical_json, document_of
 from smsp_provider.domain.clients import Client
@@ -189,9 +189,10 @@ class ClientSession:
             if change.name in taken:
                 raise UnusableConfiguration(f"client {change.name}: the name is taken; nothing was changed")
             if change.after is not None and not self._may_see(change.after):
-                raise NotAllowed(
-                    f"client {change.name}: has organisations that are not yours to change; nothing was changed"
-                )
+                reason = f"client {change.name}: has organisations that are not yours to change"
+                place, kind = access_point().shown, OperatorActKind.COMMAND_REFUSED
+                self._audit.record_act(OperatorAct(self._clock.now(), kind, place, self._operator.name, detail=reason))
+                raise NotAllowed(f"{reason}; nothing was changed")
 
     def _shown(self, conflict: ClientConflict, changes: Sequence[ClientChange]) -> str:
         """What the operator may know of two clients that would share something."""

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from client_samples import client_of, pin_of
 from command_line import run_main
 from signed_in import Desk
+from smsp_provider.audit.events import OperatorActKind
 from smsp_provider.cli.client_session import ClientSession, prepare_registry, session_of
-from smsp_provider.cli.exit_codes import NotAllowed, UnusableConfiguration
+from smsp_provider.cli.exit_codes import ExitCode, NotAllowed, UnusableConfiguration
 from smsp_provider.domain.clients import Client
 from smsp_provider.domain.identifiers import ODSCode
 from smsp_provider.domain.operators import (
@@ -113,6 +114,26 @@ def test_of_another_organisations_client_one_learns_nothing_by_a_conflict(
     assert (
         caught.value.message == f"client mine: {field}: another client is registered with the same; nothing was changed"
     )
+
+
+@pytest.mark.rule("SMSP-AUDIT-008")
+def test_a_change_that_reaches_for_other_organisations_is_on_record_as_refused(
+    desk: Desk, whole: ClientSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fill(whole, [client_for("mine", frozenset({CODES[0]}))])
+    scope = OrganisationScope(frozenset({CODES[0]}))
+    desk.sit_down(Account("jsmith", "Jane Smith", frozenset({Role.CLIENT_MANAGER}), scope))
+    before = len(desk.acts())
+    words = ("client", "set", "mine", "--organisation", CODES[1].code, "--config", desk.config)
+    assert run_main(monkeypatch, capsys, *words).code == ExitCode.NOT_ALLOWED
+    assert [(act.kind, act.operator, act.detail) for act in desk.acts()[before:]] == [
+        (OperatorActKind.COMMAND, "jsmith", "client set"),
+        (
+            OperatorActKind.COMMAND_REFUSED,
+            "jsmith",
+            "client mine: has organisations that are not yours to change",
+        ),
+    ]
 
 
 def test_the_commands_show_and_export_no_other(
