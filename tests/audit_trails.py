@@ -32,7 +32,7 @@ def keys_of(path: Path) -> KeySource:
 
 
 def make_trail(
-    path: Path, clock: Clock | None = None, *, synchronous: Synchronous = Synchronous.NORMAL, wait_s: float = 3.0
+    path: Path, clock: Clock | None = None, *, synchronous: Synchronous = Synchronous.NORMAL, wait_s: float = 60.0
 ) -> ChainedAuditTrail:
     """The trail of this process in the file ``path``, or in PostgreSQL where the URL is what ``path`` holds (.url)."""
     database: AuditDatabase

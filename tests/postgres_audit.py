@@ -55,7 +55,7 @@ def superuser_of(url: str) -> str:
     return sa.make_url(url).set(username="postgres").render_as_string(hide_password=False)
 
 
-def trail_in(url: str, folder: Path, *, durable: bool = True, wait_s: float = 3.0) -> ChainedAuditTrail:
+def trail_in(url: str, folder: Path, *, durable: bool = True, wait_s: float = 60.0) -> ChainedAuditTrail:
     """The trail of this process in a prepared database; the keys are in ``folder``, which is its owner's alone."""
     place = folder / "audit.url"
     place.write_text(url, encoding="ascii")

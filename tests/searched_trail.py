@@ -130,7 +130,7 @@ class SearchedTrail:
 
 def sqlite_trail(directory: Path) -> SearchedTrail:
     """A trail and its index in files."""
-    database = SqliteAuditDatabase(trail_file(directory), synchronous=Synchronous.NORMAL)
+    database = SqliteAuditDatabase(trail_file(directory), synchronous=Synchronous.NORMAL, wait_s=60.0)
     database.open()
     return SearchedTrail(database, SqliteSearchIndex(directory / "audit-index.db", database.trail_id(), KEYS))
 
@@ -142,6 +142,6 @@ def refused(name: str, at: datetime = BEGIN) -> Ending:
 
 def postgres_trail(url: str) -> SearchedTrail:
     """A trail and its index in PostgreSQL."""
-    database = PostgresAuditDatabase(url, durable=False, live=False)
+    database = PostgresAuditDatabase(url, durable=False, live=False, wait_s=60.0)
     database.open()
     return SearchedTrail(database, PostgresSearchIndex(url, KEYS))

@@ -82,7 +82,9 @@ def world(tmp_path: Path, url: str | None) -> Iterator[DeletionWorld]:
     if url is None:
         made = DeletionWorld(tmp_path)
     else:
-        made = DeletionWorld(tmp_path, None, PostgresAuditDatabase(url, durable=False), PostgresTrailBooks(url))
+        made = DeletionWorld(
+            tmp_path, None, PostgresAuditDatabase(url, durable=False, wait_s=60.0), PostgresTrailBooks(url, wait_s=60.0)
+        )
     for name, number in (("E1", ONE), ("E2", TWO), ("E3", ONE)):
         made.exchange(name, number)
     yield made

@@ -35,14 +35,14 @@ class Trail:
     def database(self) -> AuditDatabase:
         made: AuditDatabase
         if self.url:
-            made = PostgresAuditDatabase(self.url, durable=False, live=False)
+            made = PostgresAuditDatabase(self.url, durable=False, live=False, wait_s=60.0)
         else:
-            made = SqliteAuditDatabase(self.file, synchronous=Synchronous.NORMAL)
+            made = SqliteAuditDatabase(self.file, synchronous=Synchronous.NORMAL, wait_s=60.0)
         self._open.append(made)
         return made
 
     def books(self) -> TrailBooks:
-        return PostgresTrailBooks(self.url) if self.url else SqliteTrailBooks(self.file)
+        return PostgresTrailBooks(self.url, wait_s=60.0) if self.url else SqliteTrailBooks(self.file, wait_s=60.0)
 
     def close(self) -> None:
         for database in self._open:
@@ -132,7 +132,7 @@ def test_a_keeper_whose_connection_is_cut_does_not_lead_any_more(tmp_path: Path)
     assert (one.leads, two.leads) == (True, False)
     with psycopg.connect(superuser_of(trail.url), autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(l.pid, 5000) FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid"
+            "SELECT pg_terminate_backend(l.pid, 30000) FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid"
             " WHERE l.locktype = 'advisory' AND a.datname = current_database()"
         )
     two.turn()

@@ -33,7 +33,7 @@ class PostgresScene:
 
     def new(self, name: str) -> tuple[AuditDatabase, TrailBooks]:
         url = self._urls[name] = new_audit_url()
-        return PostgresAuditDatabase(url, durable=False, live=False), PostgresTrailBooks(url)
+        return PostgresAuditDatabase(url, durable=False, live=False, wait_s=60.0), PostgresTrailBooks(url)
 
     def keep(self, name: str, as_name: str) -> None:
         self._urls[as_name] = self._copied(name)

@@ -313,8 +313,11 @@ def test_somebody_who_reads_meanwhile_delays_the_end_and_not_for_good(world: Del
         assert reader.stdout is not None
         assert reader.stdin is not None
         reader.stdout.readline()
+        assert isinstance(world.database, SqliteAuditDatabase)
+        world.database._wait_s = 0.3
         with pytest.raises(AuditUnavailable):
             world.deletions().approve(proposed.proposal_id, BOB, digest_of(proposed))
+        world.database._wait_s = 60.0
         assert [path.name for path in world.marks.iterdir()] == [proposed.proposal_id]
         reader.stdin.write("\n")
     world.erasing.finish()
