@@ -131,7 +131,7 @@ class Server:
                 env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"},
             )
         workers = chosen["workers"]
-        until(lambda: self.log().count("Booting worker") == workers or self.process.poll() is not None, self.log)
+        until(lambda: self.log().count("serves now") == workers or self.process.poll() is not None, self.log)
         assert self.process.poll() is None, self.log()
         until(self._answers, self.log)
 

@@ -21,7 +21,7 @@ from postgres_server import end_with_this_process, program, system_user
 
 __all__ = ["PostgresInstance"]
 
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a name of its own is made in there
 
 
@@ -87,7 +87,7 @@ class PostgresInstance:
     def is_up(self) -> bool:
         """Whether it takes connections."""
         try:
-            psycopg.connect(self.url(), connect_timeout=2).close()
+            psycopg.connect(self.url(), connect_timeout=20).close()
         except psycopg.OperationalError:
             return False
         return True

@@ -22,7 +22,7 @@ from smsp_provider.config.settings import Environment, load_settings
 from smsp_provider.storage.witness_file import read_witness_file
 from smsp_provider.wiring.audit import build_audit_database
 
-_WAIT_SECONDS = 30.0
+_WAIT_SECONDS = 60.0
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -204,7 +204,7 @@ def test_a_keeper_alone_makes_the_roots_and_changes_keys(tmp_path: Path) -> None
         until(lambda: not (folder / "audit" / "audit-signing.key.next").exists())
     finally:
         keeper.send_signal(signal.SIGTERM)
-        out, _ = keeper.communicate(timeout=20)
+        out, _ = keeper.communicate(timeout=60)
     assert keeper.returncode == 0
     assert b"alert" not in out
     assert run_smsp("audit", "signing-key", "show", "--config", config).stdout == rotated.stdout

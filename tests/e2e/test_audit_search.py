@@ -11,7 +11,7 @@ import pytest
 from sandbox_process import run_smsp
 from served_provider import served
 
-_WAIT_SECONDS = 30.0
+_WAIT_SECONDS = 60.0
 
 
 def _search(config: Path, *arguments: str) -> list[dict[str, str]]:

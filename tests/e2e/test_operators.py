@@ -45,7 +45,7 @@ class Machine:
             capture_output=True,
             text=True,
             env=self.environment,
-            timeout=60,
+            timeout=300,
             check=False,
             start_new_session=True,
         )

@@ -63,7 +63,7 @@ def test_the_printed_curl_commands_work_and_ctrl_c_ends_every_process_in_order(t
         commands = [shlex.split(line) for line in text.splitlines() if line.strip().startswith("curl ")]
         assert len(commands) == 2
         for command in commands:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
             assert 'code="SMSP-0000"' in answer.stdout
         (line,) = (line for line in text.splitlines() if " call verifyNHSNumber --url " in line)
         words = shlex.split(line)
@@ -71,8 +71,8 @@ def test_the_printed_curl_commands_work_and_ctrl_c_ends_every_process_in_order(t
         family = members(sandbox.process.pid)
         assert len(family) >= 1 + 2 + 2 + 4  # itself; Spine and provider; two listeners; two workers each
         sandbox.signal(signal.SIGINT)
-        assert sandbox.process.wait(10) == 0
-        assert sandbox.all_gone(family, 1)
+        assert sandbox.process.wait(60) == 0
+        assert sandbox.all_gone(family)
         kinds = Counter(row.kind for row in chain_rows(tmp_path / "state" / "audit" / "audit.db"))
         # The client registered; five calls, two by curl and one more, every one with its ending; nothing had to
         # be closed for them.
@@ -109,7 +109,7 @@ def test_no_process_outlives_a_killed_sandbox_and_its_directory_can_be_used_agai
     with running_sandbox(state) as sandbox:
         family = members(sandbox.process.pid)
         os.kill(sandbox.process.pid, signal.SIGKILL)
-        assert sandbox.all_gone(family, 10)
+        assert sandbox.all_gone(family)
     done = run_smsp("sandbox", "--once", *any_ports(), "--state", state)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -46,7 +46,9 @@ __all__ = ["CrashReport", "close_what_is_left", "crash", "walk"]
 
 _CALLERS = 8
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 1.2
-_BACK_SECONDS = 30.0
+_BACK_SECONDS = 60.0
+_BETWEEN = 3
+"""Answers there are at least for each kill: on a slow machine nobody would ever get to answer."""
 _NUMBER = re.compile(rb'root="2\.16\.840\.1\.113883\.2\.1\.4\.1"[^>]*extension="([0-9]{10})"')
 _WEIGHTS = range(10, 1, -1)
 
@@ -120,6 +122,7 @@ def crash(kills: int, seed: int, folder: Path) -> CrashReport:
             caller.start()
         while report.kills < kills:
             time.sleep(chance.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE))
+            _until(lambda: len(answered) >= _BETWEEN * (report.kills + 1))
             os.kill(chance.choice(_workers(provider.process.pid)), signal.SIGKILL)
             report.kills += 1
         over.set()
@@ -135,6 +138,13 @@ def crash(kills: int, seed: int, folder: Path) -> CrashReport:
     report.problems += [f"the provider's verification: {finding}" for finding in findings]
     _compare(answered, spine.asked, records, report)
     return report
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + _BACK_SECONDS
+    while not holds():
+        assert time.monotonic() < until, "nobody answers any more"
+        time.sleep(0.01)
 
 
 def close_what_is_left(path: Path) -> None:

@@ -33,7 +33,7 @@ __all__ = ["OUTAGES", "Outage", "OutageReport", "lose_the_store", "may_mount"]
 _CALLERS = 4
 _REFUSED = "fault 2100"
 _MEGABYTE = 1_000_000
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
 
 
@@ -183,6 +183,7 @@ def _serve(report: OutageReport, outage: Outage, folder: Path, seconds: float) -
                 report.refused_after_s = time.monotonic() - began
                 callers.phase = 1
                 time.sleep(seconds)
+                _until(lambda: callers.told(1).total() > 0, report, "nothing was said meanwhile")
                 report.ready_meanwhile = _readyz(provider)
                 callers.phase = 2
             ended = time.monotonic()

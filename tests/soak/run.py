@@ -88,6 +88,7 @@ class _Driver:
 
     def __init__(self, lines: "queue.Queue[tuple[_Driver, str]]", slot: int, *arguments: str) -> None:
         self.slot = slot
+        self.has_told = False
         self._process = _start("soak.driver", *arguments)
         self._thread = threading.Thread(target=self._pass_on, args=(lines,), daemon=True)
         self._thread.start()
@@ -162,7 +163,7 @@ def _drive(
     left = dict.fromkeys(range(drivers), share)
     running = [_Driver(lines, slot, *arguments(slot, share, slot + 1)) for slot in range(drivers)]
     began = time.monotonic()
-    next_kill, seed = began + kill_every, drivers
+    next_kill, seed, answers_at_kill = began + kill_every, drivers, 0
     try:
         while running and time.monotonic() - began < seconds and not report.foreign:
             try:
@@ -172,6 +173,7 @@ def _drive(
             if line:
                 before = report.answers
                 report.add(line)
+                driver.has_told = True
                 left[driver.slot] -= report.answers - before
             elif line is not None:
                 running.remove(driver)
@@ -180,10 +182,14 @@ def _drive(
                 elif left[driver.slot] > 0:
                     seed += 1
                     running.append(_Driver(lines, driver.slot, *arguments(driver.slot, left[driver.slot], seed)))
-            if time.monotonic() >= next_kill and running:
-                next_kill = time.monotonic() + kill_every
+            if time.monotonic() >= next_kill and running and report.answers > answers_at_kill:
+                # Who has not begun yet is let live: on a slow machine nobody would ever get to answer.
+                victim = running[seed % len(running)]
+                if kill is None and not victim.has_told:
+                    continue
+                next_kill, answers_at_kill = time.monotonic() + kill_every, report.answers
                 if kill is None:
-                    running[seed % len(running)].kill()
+                    victim.kill()
                 report.kills += kill() if kill is not None else 1
     finally:
         for driver in running:
@@ -267,7 +273,7 @@ def _wait_until_ready(url: str) -> None:
     until = time.monotonic() + _MISSING_SECONDS
     while True:
         try:
-            with urlopen(url, timeout=2) as answer:  # noqa: S310 - a loopback URL made above
+            with urlopen(url, timeout=60) as answer:  # noqa: S310 - a loopback URL made above
                 answer.read()
                 return
         except OSError:

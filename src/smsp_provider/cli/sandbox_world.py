@@ -41,8 +41,9 @@ ORGANISATION: Final = "X26"
 """ODS code in whose name the sandbox asks."""
 _ASID: Final = "200000000205"
 
-_START_SECONDS: Final = 30.0
+_START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 10.0
+_PROBE_TIMEOUT_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 0.1
 _GRACEFUL_SECONDS: Final = 3
 _OK: Final = 200
@@ -250,7 +251,7 @@ def _take_lock(directory: Path) -> int:
 
 def _listens(address: HostPort) -> bool:
     try:
-        with socket.create_connection((address.host, address.port), timeout=2):
+        with socket.create_connection((address.host, address.port), timeout=_PROBE_TIMEOUT_SECONDS):
             return True
     except OSError:
         return False
@@ -259,9 +260,9 @@ def _listens(address: HostPort) -> bool:
 def _is_ready(address: HostPort, context: ssl.SSLContext | None) -> bool:
     host = reachable(address)
     connection = (
-        http.client.HTTPConnection(host, address.port, timeout=2)
+        http.client.HTTPConnection(host, address.port, timeout=_PROBE_TIMEOUT_SECONDS)
         if context is None
-        else http.client.HTTPSConnection(host, address.port, timeout=2, context=context)
+        else http.client.HTTPSConnection(host, address.port, timeout=_PROBE_TIMEOUT_SECONDS, context=context)
     )
     try:
         connection.request("GET", "/readyz")
