@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["Address", "Name", "PatientRecord", "Practice", "Telecom", "Validity"]
@@ -16,7 +17,7 @@ _OPEN: Final = frozenset({"", "N"})
 _VERY_RESTRICTED: Final = frozenset({"Y", "V"})
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Validity(Masked):
     """When an item applies, from ``low`` to ``high``, both included (None: open); and whether it can be current at all.
 
