@@ -32,7 +32,7 @@ from smsp_provider.xmlcore.names import ITK
 from smsp_provider.xmlcore.read import XML_SPACE, by_tag, only_child
 from smsp_provider.xmlcore.schemas import SchemaName, Schemas
 
-__all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "peek_identity", "read_audit_ids", "read_distribution"]
+__all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "peek_identity", "read_distribution"]
 
 _ENVELOPE: Final = f"{{{ITK}}}DistributionEnvelope"
 _HEADER: Final = f"{{{ITK}}}header"
@@ -119,18 +119,20 @@ def read_distribution(
     service = service_of_action(action)
     if service is None:
         _refuse("wsa:Action is not a service of this endpoint", rule="WS-ADR-04")
-    header = _header_of(body_child)
+    groups = body_child[:]
+    header = _header_of(body_child, groups)
     if _value(header, "service", rule="COR-DEH-01") != action:
         _refuse("header service differs from wsa:Action", rule="COR-DEH-01")
-    audit_ids = read_audit_ids(header)
+    blocks = header[:]
+    audit_ids = _audit_ids(blocks)
     # That it is nobody comes before the rest of the envelope; whether the user may be named is said later.
     caller = _caller(audit_ids)
     tracking_id = _tracking_id(header)
-    parts = by_tag(header[:])
+    parts = by_tag(blocks)
     _check_addresses(parts.get(_ADDRESS_LIST, ()))
     item = _one(parts.get(_MANIFEST, ()), _MANIFEST_ITEM, "manifest", "COR-DEH-05")
     payload_id = _check_item(item, policy.accepted_profiles[service])
-    payload = _one(by_tag(body_child[:]).get(_PAYLOADS, ()), _PAYLOAD, "payloads", "COR-DEP-01")
+    payload = _one([group for group in groups if group.tag == _PAYLOADS], _PAYLOAD, "payloads", "COR-DEP-01")
     _check_payload(payload, payload_id)
     base64, compressed = _flag(item, "base64"), _flag(item, "compressed")
     if _flag(item, "encrypted"):
@@ -161,14 +163,14 @@ def peek_identity(body_child: etree._Element) -> tuple[str | None, tuple[AuditId
     return header.get("trackingid"), tuple(islice(found, 2 * _MAX_AUDIT_IDS))
 
 
-def read_audit_ids(header: etree._Element) -> tuple[AuditId, ...]:
-    """The ids of the audit identity in an itk:header, trimmed, those without a uri left out.
+def _audit_ids(blocks: list[etree._Element]) -> tuple[AuditId, ...]:
+    """The ids of the audit identity among the blocks of an itk:header, trimmed, those without a uri left out.
 
     Raises:
         InputInvalid: none is left (SMSP-AUDIT-005).
         ToolkitFault: 1000: two audit identities, or more than four ids.
     """
-    found = [child for child in header[:] if child.tag == _AUDIT_IDENTITY]
+    found = [block for block in blocks if block.tag == _AUDIT_IDENTITY]
     if not found:
         raise InputInvalid("auditIdentity", "is missing")
     if len(found) > 1:
@@ -193,10 +195,10 @@ def _caller(audit_ids: tuple[AuditId, ...]) -> Caller | AuthorRefused:
         return refusal
 
 
-def _header_of(body_child: etree._Element) -> etree._Element:
+def _header_of(body_child: etree._Element, groups: list[etree._Element]) -> etree._Element:
     if body_child.tag != _ENVELOPE:
         _refuse("The soap:Body holds no itk:DistributionEnvelope", rule="DE-PDS-01")
-    header = only_child(body_child, _HEADER)
+    header = only_child(groups, _HEADER)
     if header is None:
         _refuse("itk:header is missing or given more than once", rule="COR-DEH-01")
     return header

@@ -59,7 +59,8 @@ def read_back(document: bytes, service: Service, schemas: Schemas) -> ResponseFa
         root = parse(document)
     except MalformedXML as error:
         return ResponseFacts(valid=False, findings=(error.reason,))
-    payload = _payload(root)
+    parts = root[:]
+    payload = _payload(parts)
     if payload is None:
         return ResponseFacts(valid=False, findings=("not a SOAP message with one distribution envelope and payload",))
     envelope, content = payload
@@ -69,22 +70,23 @@ def read_back(document: bytes, service: Service, schemas: Schemas) -> ResponseFa
         findings = ("the payload has another root",)
     findings += _findings(schemas, SchemaName.DISTRIBUTION_ENVELOPE, envelope)
     findings += _findings(schemas, entry.response_schema, content)
-    patient = _patient(content)
+    said = content[:]
+    patient = _patient(said)
     numbers, local_identifier = _identifiers(patient)
     return ResponseFacts(
         valid=not findings,
         findings=findings,
-        relates_to=_relates_to(root),
-        code=_attribute(first_child(content, _VALUE), "code"),
+        relates_to=_relates_to(parts),
+        code=_attribute(first_child(said, _VALUE), "code"),
         nhs_numbers=numbers,
         local_identifier=local_identifier,
         date_of_birth=_date_of_birth(patient),
     )
 
 
-def _payload(root: etree._Element) -> tuple[etree._Element, etree._Element] | None:
+def _payload(parts: list[etree._Element]) -> tuple[etree._Element, etree._Element] | None:
     """The distribution envelope and the content of its one payload."""
-    body = only_child(root, _BODY)
+    body = only_child(parts, _BODY)
     if body is None or len(body) != 1 or body[0].tag != _ENVELOPE:
         return None
     envelope = body[0]
@@ -102,15 +104,15 @@ def _findings(schemas: Schemas, schema: SchemaName, element: etree._Element) -> 
     return found or (f"{schema.value}: not valid",)
 
 
-def _relates_to(root: etree._Element) -> str | None:
-    header = only_child(root, _HEADER)
+def _relates_to(parts: list[etree._Element]) -> str | None:
+    header = only_child(parts, _HEADER)
     return (None if header is None else leaf_text(only_child(header, _RELATES_TO))) or None
 
 
-def _patient(content: etree._Element) -> etree._Element | None:
+def _patient(said: list[etree._Element]) -> etree._Element | None:
     """The patient at its exact path: below subject, in a verification below component/validIdentifier first."""
-    holder: etree._Element | None = content
-    component = first_child(content, _COMPONENT)
+    holder: etree._Element | list[etree._Element] | None = said
+    component = first_child(said, _COMPONENT)
     if component is not None:
         holder = first_child(component, _VALID_IDENTIFIER)
     subject = None if holder is None else first_child(holder, _SUBJECT)

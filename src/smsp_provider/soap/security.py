@@ -100,9 +100,11 @@ def check_security(
     if len(blocks) != 1:
         _refuse("wsse:Security", "is missing" if not blocks else "is given more than once", rule="WS-SEC-04")
     security = blocks[0]
-    timestamp = _one(security, _TIMESTAMP, "wsu:Timestamp", rule="WS-SEC-04")
-    created = _instant(timestamp, _CREATED, "wsu:Created", rule="WS-SEC-04")
-    expires = _instant(timestamp, _EXPIRES, "wsu:Expires", rule="WS-SEC-05")
+    parts = security[:]
+    timestamp = _one(parts, _TIMESTAMP, "wsu:Timestamp", rule="WS-SEC-04")
+    moments = timestamp[:]
+    created = _instant(moments, _CREATED, "wsu:Created", rule="WS-SEC-04")
+    expires = _instant(moments, _EXPIRES, "wsu:Expires", rule="WS-SEC-05")
     if created > expires:
         _refuse("wsu:Created", "lies after wsu:Expires", rule="WS-SEC-05")
     if created - now > policy.clock_skew:
@@ -111,7 +113,7 @@ def check_security(
         _refuse("wsu:Expires", "has passed", rule="WS-SEC-06")
     if expires - created > policy.longest_life:
         _refuse("wsu:Expires", "lies too long after wsu:Created", rule="WS-SEC-05")
-    username = _username(security)
+    username = _username(parts)
     if policy.username is UsernamePolicy.REQUIRE_MATCH and username != peer_common_name:
         _refuse("wsse:Username", "is not the common name of the client certificate", rule="WS-SEC-07")
     if policy.username is UsernamePolicy.KNOWN_NAME and username not in known_names:
@@ -132,16 +134,16 @@ def find_username(message: SoapMessage) -> str | None:
     return None
 
 
-def _one(parent: etree._Element, tag: str, name: str, *, rule: str) -> etree._Element:
+def _one(parent: etree._Element | list[etree._Element], tag: str, name: str, *, rule: str) -> etree._Element:
     found = only_child(parent, tag)
     if found is None:
         _refuse(name, "is missing or given more than once", rule=rule)
     return found
 
 
-def _instant(timestamp: etree._Element, tag: str, name: str, *, rule: str) -> datetime:
+def _instant(moments: list[etree._Element], tag: str, name: str, *, rule: str) -> datetime:
     """A moment in UTC; fractions finer than a microsecond are cut off."""
-    text = leaf_text(_one(timestamp, tag, name, rule=rule))
+    text = leaf_text(_one(moments, tag, name, rule=rule))
     if _INSTANT.fullmatch(text) is None:
         _refuse(name, "is not a date and time in UTC ending in Z", rule="WS-DSC-03")
     try:
@@ -150,8 +152,8 @@ def _instant(timestamp: etree._Element, tag: str, name: str, *, rule: str) -> da
         _refuse(name, "is not a real date and time", rule="WS-DSC-03")
 
 
-def _username(security: etree._Element) -> str:
-    token = _one(security, _TOKEN, "wsse:UsernameToken", rule="WS-DSC-04")
+def _username(parts: list[etree._Element]) -> str:
+    token = _one(parts, _TOKEN, "wsse:UsernameToken", rule="WS-DSC-04")
     username = leaf_text(_one(token, _USERNAME, "wsse:Username", rule="WS-DSC-04"))
     if not username:
         _refuse("wsse:Username", "is empty", rule="WS-DSC-04")

@@ -1,6 +1,8 @@
 """Reading one level of a tree: the text of a leaf, the one child of a name. Child steps only, never descendants.
 
 Children are taken as a list (``parent[:]``): libxml2's own iterators and lxml's ``find`` cost several times as much.
+Who looks at the same children again takes such a list once and hands it on: lxml makes the name of an element anew each
+time the element was let go in between.
 """
 
 from collections.abc import Iterable
@@ -32,8 +34,11 @@ def by_tag(elements: Iterable[etree._Element]) -> dict[object, list[etree._Eleme
     return found
 
 
-def only_child(parent: etree._Element, tag: str) -> etree._Element | None:
-    """The one child with this tag (in Clark notation); None where there is none, and where there are several."""
+def only_child(parent: etree._Element | list[etree._Element], tag: str) -> etree._Element | None:
+    """The one child with this tag (in Clark notation); None where there is none, and where there are several.
+
+    In place of the parent its children may be given, as a list.
+    """
     found = None
     for child in parent[:]:
         if child.tag == tag:
@@ -43,8 +48,8 @@ def only_child(parent: etree._Element, tag: str) -> etree._Element | None:
     return found
 
 
-def first_child(parent: etree._Element, tag: str) -> etree._Element | None:
-    """The first child with this tag (in Clark notation); None where there is none."""
+def first_child(parent: etree._Element | list[etree._Element], tag: str) -> etree._Element | None:
+    """The first child with this tag (in Clark notation), of a parent or of a list; None where there is none."""
     for child in parent[:]:
         if child.tag == tag:
             return child

@@ -129,10 +129,11 @@ def _envelope(document: bytes) -> tuple[etree._Element | None, etree._Element]:
         raise Unreadable(f"the answer cannot be read: {error.reason}") from None
     if root.tag != _ENVELOPE:
         raise Unreadable("the answer is not a SOAP 1.1 envelope")
-    body = only_child(root, _BODY)
+    parts = root[:]
+    body = only_child(parts, _BODY)
     if body is None:
         raise Unreadable("the answer has no single SOAP body")
-    return first_child(root, _HEADER), body
+    return first_child(parts, _HEADER), body
 
 
 def _message_in(body: etree._Element) -> etree._Element | None:
