@@ -3,9 +3,9 @@
 import socket
 import ssl
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_a_session_lives_no_longer_than_its_context(
     monkeypatch: pytest.MonkeyPatch, zoo: Zoo, client: ssl.SSLContext
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tls_reload, "time", SimpleNamespace(monotonic=lambda: now[0]))
     reloaded = ReloadedTLS(files(zoo), pytest.fail)
     context = reloaded.context()
     now[0] += 59

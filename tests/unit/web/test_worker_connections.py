@@ -117,9 +117,10 @@ def test_without_file_descriptors_a_worker_pauses_and_says_so_now_and_then(
     monkeypatch: pytest.MonkeyPatch, worker: BoundWorker, noted: list[str], code: int
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
     now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    # (The worker's alone: other threads of this process have clocks and sleep too.)
+    own = SimpleNamespace(sleep=pauses.append, monotonic=lambda: now[0])
+    monkeypatch.setattr(worker_module, "time", own)
     listener = SimpleNamespace(accept=lambda: _fail(code))
     worker.nr_conns = 0
     for now[0], said in ((100.0, 1), (100.1, 1), (111.0, 2)):
