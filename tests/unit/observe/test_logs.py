@@ -23,6 +23,7 @@ from smsp_provider.audit.operator_events import (
     RequestAnswered,
 )
 from smsp_provider.domain.service import Service
+from smsp_provider.observe import lines as lines_module
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver, quieten_libraries
 
 EXCHANGE = "0B9D8F4E-6F0C-4A7E-9A33-0C2F4F9F9B11"
@@ -185,7 +186,8 @@ def test_the_loss_of_a_parent_is_not_told_by_its_child() -> None:
         assert [line["event"] for line in _drain(reader)] == ["request-answered"]
 
 
-def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
+def test_lines_of_many_threads_stay_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "_TURN_SECONDS", 60.0)
     with (tmp_path / "log").open("w+b") as stream:
         observer = LogObserver(stream, LogLevel(Level.INFO), SystemClock())
 
