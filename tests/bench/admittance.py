@@ -31,14 +31,13 @@ __all__ = ["admittance", "make_registry", "registered", "server_tls"]
 _WORKERS: Final = 2
 _THREADS: Final = 16
 _CONNECTIONS: Final = 16
-_ROUNDS: Final = 5
 _CLIENTS: Final = 200
 _CALLER: Final = "client.example.nhs.uk"
 """The username in the messages of the benchmark."""
 
 
-def admittance(state: Path, requests: int) -> dict[str, Any]:
-    """Server CPU and requests a second of both, ``requests`` in each of some rounds that alternate; medians."""
+def admittance(state: Path, requests: int, rounds: int = 5) -> dict[str, Any]:
+    """Server CPU and requests a second of both, ``requests`` in each of the rounds, that alternate; medians."""
     for folder in ("open", "known"):
         (state / folder).mkdir(mode=0o700)
     pki = make_pki(state / "known" / "keys")
@@ -48,16 +47,16 @@ def admittance(state: Path, requests: int) -> dict[str, Any]:
     everybody = Server("provider", {**options, "state": state / "open", "port": free_port()}, _WORKERS)
     known = Server("registered", {**options, "state": state / "known", "port": free_port()}, _WORKERS)
     with everybody, known:
-        rounds = [(_round(everybody, requests, None), _round(known, requests, tls)) for _ in range(_ROUNDS)]
+        found = [(_round(everybody, requests, None), _round(known, requests, tls)) for _ in range(rounds)]
     both = {
-        name: {key: round(median(pair[index][key] for pair in rounds), 1) for key in rounds[0][index]}
+        name: {key: round(median(pair[index][key] for pair in found), 1) for key in found[0][index]}
         for index, name in enumerate(("everybody", "registered"))
     }
     return {
         "clients": _CLIENTS,
         "connections": _CONNECTIONS,
         **both,
-        "cpu_ratio": round(median(mine["server_cpu_us"] / plain["server_cpu_us"] for plain, mine in rounds), 3),
+        "cpu_ratio": round(median(mine["server_cpu_us"] / plain["server_cpu_us"] for plain, mine in found), 3),
     }
 
 

@@ -70,7 +70,7 @@ def _by_sink(state: Path, postgres: PostgresInstance, spine: str, requests: int,
     with ExitStack() as running:
         for server in servers.values():
             running.enter_context(server)
-            loaded(server.port, connections=_CONNECTIONS, requests=_CONNECTIONS * 8)
+            loaded(server.port, connections=_CONNECTIONS, requests=_CONNECTIONS * (8 if turns > 1 else 1))
         # Short turns right behind each other: the machine's own speed changes in a minute by more than a trail costs.
         for number in range(turns):
             order = _SINKS[number % len(_SINKS) :] + _SINKS[: number % len(_SINKS)]

@@ -14,8 +14,6 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from bench.material import (
-    PATH,
-    Requests,
     edge_of,
     instant_connector,
     patients,
@@ -23,6 +21,7 @@ from bench.material import (
     settings,
 )
 from bench.processes import resident_kb
+from bench.requests import PATH, Requests
 from hostile_vectors import hostile_vectors
 from smsp_provider.web import spyne_app
 from smsp_provider.web.edge import Environ, WSGIApplication

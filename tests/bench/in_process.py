@@ -12,8 +12,6 @@ from typing import Any
 
 from bench.floor import floor
 from bench.material import (
-    PATH,
-    Requests,
     edge_of,
     instant_connector,
     median_us,
@@ -22,6 +20,7 @@ from bench.material import (
     settings,
     timed_us,
 )
+from bench.requests import PATH, Requests
 from smsp_provider.engine.exchange import InboundExchange, Peer
 from smsp_provider.web import spyne_app, wsgi
 from smsp_provider.web.edge import Environ, WSGIApplication

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bench.material import PATH, Requests
+from bench.requests import PATH, Requests
 
 __all__ = ["run"]
 
-_STALLED_SECONDS = 30.0
+_STALLED_SECONDS = 120.0
 _CHUNK = 65_536
 
 

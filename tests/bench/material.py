@@ -4,19 +4,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from lxml import etree
-
 from bench.instant import HL7_ID, URL, WSA_ID, InstantTransport
-from itk_messages import NHS_NUMBER, Fields, request_for
+from bench.requests import DATE_OF_BIRTH, indented
+from itk_messages import NHS_NUMBER
 from smsp_provider.config.settings import (
     AuditSettings,
+    BreakerSettings,
     ClientPolicy,
     ClientSettings,
     Environment,
+    Limits,
     LogSettings,
     Server,
     Settings,
@@ -27,7 +26,6 @@ from smsp_provider.connectors.hl7v3 import HL7v3Connector, HL7v3Settings
 from smsp_provider.domain.hl7_date import HL7Date
 from smsp_provider.domain.identifiers import ASID
 from smsp_provider.domain.nhs_number import NHSNumber
-from smsp_provider.domain.service import Service
 from smsp_provider.domain.spine_queries import CrossCheckTrace
 from smsp_provider.engine.stages import Received
 from smsp_provider.engine.system import RandomIds, SystemClock
@@ -40,8 +38,6 @@ from smsp_provider.web.edge import Documents, Edge
 from smsp_provider.wiring.provider import Provider
 
 __all__ = [
-    "PATH",
-    "Requests",
     "edge_of",
     "instant_connector",
     "median_us",
@@ -53,14 +49,7 @@ __all__ = [
     "timed_us",
 ]
 
-PATH = "/smsp/pds"
-_DATE_OF_BIRTH = "19710523"
 _SPINE_ASID, _OWN_ASID = ASID("100000000104"), ASID("200000000205")
-_ADDRESS = "urn:nhs-uk:addressing:ods"
-_HANDLING = (
-    '<itk:handlingSpecification><itk:spec key="urn:nhs-itk:ns:201005:interaction"'
-    ' value="urn:nhs-itk:interaction:verifyNHSNumberRequest-v1-0"/></itk:handlingSpecification>'
-)
 
 
 def patients(path: Path) -> PatientStore:
@@ -69,7 +58,7 @@ def patients(path: Path) -> PatientStore:
     store.add(
         SpinePatient(
             nhs_number=NHS_NUMBER,
-            birth_time=_DATE_OF_BIRTH,
+            birth_time=DATE_OF_BIRTH,
             gender="2",
             names=(
                 SpineName("L", "QUILLFEATHER", ("ORLA", "MAY"), prefix="MS", period=Span("20010614")),
@@ -92,50 +81,13 @@ def patients(path: Path) -> PatientStore:
     return store
 
 
-class Requests:
-    """Verifications of that patient as clients send them (indented, with address list and handling specification).
-
-    ``body()`` is fresh at the time it is asked for and has a MessageID of its own, as real requests do.
-    """
-
-    def __init__(self) -> None:
-        request = replace(
-            request_for(
-                Service.VERIFY_NHS_NUMBER,
-                Fields(nhs_number=NHS_NUMBER, date_of_birth=_DATE_OF_BIRTH, family="Quillfeather", given="Orla"),
-                now=datetime.now(UTC),
-            ),
-            wsa_from=f"{_ADDRESS}:X26:clinic",
-            reply_to="http://www.w3.org/2005/08/addressing/anonymous",
-            addresses=(f"{_ADDRESS}:YEA:smsp",),
-            audit_ids=((None, "urn:nhs-uk:identity:ods:X26:clinic:9047"),),
-            sender_address=f"{_ADDRESS}:X26:clinic",
-            extra_envelope_header_markup=_HANDLING,
-        )
-        assert request.message_id is not None
-        self.soap_action = request.soap_action
-        self._old = request.message_id.encode()
-        self._template = _indented(request.body(), "  ")
-        self._ids = RandomIds()
-
-    def body(self) -> bytes:
-        """One request, about 3.3 kB."""
-        return self._template.replace(self._old, self._ids.new_uuid().encode(), 1)
-
-
 def prepared_answer(store: PatientStore) -> bytes:
     """The embedded Spine's answer to the cross-check of that patient, about 5 kB, with the instant transport's ids."""
-    query = CrossCheckTrace(NHSNumber(NHS_NUMBER), HL7Date(_DATE_OF_BIRTH), "Quillfeather", "Orla")
+    query = CrossCheckTrace(NHSNumber(NHS_NUMBER), HL7Date(DATE_OF_BIRTH), "Quillfeather", "Orla")
     ids = MessageIds(f"uuid:{WSA_ID.decode()}", HL7_ID.decode())
     route = Route(URL, _SPINE_ASID, None)
     body = build_query(query, ids, "20260302093000", route, _OWN_ASID, None)
-    return _indented(Spine(store).answer(body, "urn:nhs:names:services:pdsquery/QUPA_IN000014UK01").body, " ")
-
-
-def _indented(document: bytes, space: str) -> bytes:
-    root = etree.fromstring(document)
-    etree.indent(root, space)
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+    return indented(Spine(store).answer(body, "urn:nhs:names:services:pdsquery/QUPA_IN000014UK01").body, " ")
 
 
 def instant_connector(answer: bytes) -> HL7v3Connector:
@@ -160,6 +112,9 @@ def settings(
         audit=AuditSettings(database=state / "audit.db", synchronous=synchronous, store=store),
         clients=ClientSettings(policy=ClientPolicy.ANY),
         # All that there is to throttling is done and paid for; only nobody ever reaches a limit.
+        breaker=BreakerSettings(failures=1_000_000),
+        # A machine that has other things to do makes figures worse, and is no failure.
+        limits=Limits(request_seconds=120),
         throttle=ThrottleSettings(rate_per_second=100_000, burst=100_000, max_in_flight=2 * threads - 1),
         log=LogSettings(level="error"),
     )

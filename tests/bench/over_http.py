@@ -18,28 +18,24 @@ __all__ = ["over_http"]
 _WORKERS = 2
 _THREADS = 16
 _CONNECTIONS = 16
-_ROUNDS = 5
 _ROLES = {"bare": "floor", "recording": "recording", "provider": "provider"}
 
 
-def over_http(state: Path, requests: int) -> dict[str, Any]:
-    """Requests a second and server CPU of all three, ``requests`` in each of some rounds that alternate; medians.
+def over_http(state: Path, requests: int, rounds: int = 5) -> dict[str, Any]:
+    """Requests a second and server CPU of all three, ``requests`` in each of the rounds, that alternate; medians.
 
     Generator and servers share the machine: what the generator takes is printed too.
     """
     with ExitStack() as running:
         servers = {name: running.enter_context(_server(role, state)) for name, role in _ROLES.items()}
-        rounds = [{name: _round(server, requests) for name, server in servers.items()} for _ in range(_ROUNDS)]
+        found = [{name: _round(server, requests) for name, server in servers.items()} for _ in range(rounds)]
     return {
         "connections": _CONNECTIONS,
         "workers": _WORKERS,
-        **{
-            name: {key: round(median(one[name][key] for one in rounds), 1) for key in rounds[0][name]}
-            for name in _ROLES
-        },
-        "share_of_bare": _share(rounds, "provider", "per_s"),
-        "share_of_bare_by_server_cpu": _share(rounds, "bare", "server_cpu_us", of="provider"),
-        "recording_share_of_bare": _share(rounds, "recording", "per_s"),
+        **{name: {key: round(median(one[name][key] for one in found), 1) for key in found[0][name]} for name in _ROLES},
+        "share_of_bare": _share(found, "provider", "per_s"),
+        "share_of_bare_by_server_cpu": _share(found, "bare", "server_cpu_us", of="provider"),
+        "recording_share_of_bare": _share(found, "recording", "per_s"),
     }
 
 
