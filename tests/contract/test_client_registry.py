@@ -23,6 +23,7 @@ from client_samples import AT, any_clients, client_of, pin_of
 from postgres_server import new_database
 from smsp_provider.domain.client_document import document_of
 from smsp_provider.domain.clients import Client, NamePin, PinState
+from smsp_provider.storage import client_database
 from smsp_provider.storage.client_database import ClientDatabase, RegistryBroken
 from smsp_provider.storage.client_form import RegistryNotReady, check_form, prepare
 from smsp_provider.storage.client_registry import (
@@ -65,6 +66,18 @@ def store(another: Callable[[], ClientStore]) -> ClientStore:
 
 def _open(url: str) -> ClientStore:
     return ClientStore(ClientDatabase(url), SystemClock())
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here waits for a lock in vain, however slow the machine is."""
+    monkeypatch.setattr(client_database, "_WAIT_SECONDS", 60)
+
+
+def _open_in_a_child(url: str) -> ClientStore:
+    """As patient, in a process of its own."""
+    pytest.MonkeyPatch().setattr(client_database, "_WAIT_SECONDS", 60)
+    return _open(url)
 
 
 def _unrecorded(_change: ClientChange, _version: int) -> None:
@@ -167,7 +180,7 @@ def test_what_cannot_be_put_on_record_is_not_changed(store: ClientStore) -> None
 
 def _die_before_the_commit(url: str) -> None:
     """In a process of its own: it dies when the change is on record and not committed yet."""
-    _open(url).apply(_added(client_of("second")), lambda *_: os._exit(7))
+    _open_in_a_child(url).apply(_added(client_of("second")), lambda *_: os._exit(7))
 
 
 @pytest.mark.rule("SMSP-AUDIT-008")
@@ -268,7 +281,7 @@ def test_a_change_of_everything_is_refused_after_any_other_change(store: ClientS
 
 def _count_up(url: str, name: str, times: int) -> None:
     """In a process of its own: raise a limit that another process raises too, looking again where that was first."""
-    store = _open(url)
+    store = _open_in_a_child(url)
     done = 0
     while done < times:
         client = store.read().clients[name]
@@ -379,7 +392,7 @@ def test_a_registry_without_its_version_is_not_believed(store: ClientStore) -> N
 
 def _make(url: str, begin: Barrier, made: "Queue[bool]") -> None:
     """In a process of its own."""
-    store = _open(url)
+    store = _open_in_a_child(url)
     begin.wait(60)
     made.put(prepare(store.database))
 

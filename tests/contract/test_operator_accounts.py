@@ -18,6 +18,7 @@ from operator_samples import DESK, Office, Person, account_of, office_at
 from postgres_server import new_database
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.domain.operators import Role
+from smsp_provider.storage import client_database
 from smsp_provider.storage.client_database import RegistryBroken
 from smsp_provider.storage.operator_accounts import AccountRefused
 from smsp_provider.storage.operator_login import LoginRefused
@@ -265,6 +266,7 @@ def _do(office: Office, people: dict[str, Person], what: str, by: str, name: str
 
 def _add_first(url: str, directory: Path, name: str, begin: Barrier, done: "Queue[bool]") -> None:
     """In a process of its own: what two people on two machines could do in the same moment."""
+    pytest.MonkeyPatch().setattr(client_database, "_WAIT_SECONDS", 60)
     with office_at(url, directory / name) as office:
         begin.wait(60)
         try:
