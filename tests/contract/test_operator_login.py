@@ -29,6 +29,7 @@ from smsp_provider.audit.events import OperatorActKind
 from smsp_provider.audit.operator_events import AlertKind
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.domain.operators import Role
+from smsp_provider.storage import client_database
 from smsp_provider.storage.operator_key import KeyUnusable, SeedKey
 from smsp_provider.storage.operator_login import CodeRefused, LoggedIn, LoginRefused, PasswordRefused
 from smsp_provider.storage.operator_secrets import Passwords
@@ -49,7 +50,9 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def office(url: str, tmp_path: Path) -> Iterator[Office]:
+def office(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    # Threads that log in at once wait for each other, however slow the machine is.
+    monkeypatch.setattr(client_database, "_WAIT_SECONDS", 60)
     with office_at(url, tmp_path) as made:
         yield made
 
