@@ -1,6 +1,7 @@
 """Comparing two ways to PDS in the background: real connectors, audit trail, throttle and file."""
 
 import gc
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -167,7 +168,7 @@ def test_what_differs_is_named_without_its_value(
     finally:
         spine.fhir.mutate = lambda _, reply: reply
     assert (one.answered, one.compared, one.fields) == ("found", "found", ("date_of_birth", "gender", "telecoms"))
-    assert "1901" not in at.file.read_text()
+    assert not re.search("1901-?02-?03", at.file.read_text())
 
 
 @pytest.mark.rule("SMSP-PDS-002")
