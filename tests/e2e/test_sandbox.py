@@ -14,6 +14,8 @@ import pytest
 from audit_trails import chain_rows
 from reference import SHARED
 from sandbox_process import any_ports, members, run_smsp, running_sandbox
+from smsp_provider.cli.addresses import HostPort
+from smsp_provider.cli.sandbox_world import SandboxWorld
 
 FIVE = (
     "verifyNHSNumber",
@@ -135,6 +137,16 @@ def test_a_directory_is_for_one_sandbox_at_a_time_and_an_address_for_one_server(
         assert fourth.returncode == 3
         assert "another provider (process " in fourth.stderr
         assert "Traceback" not in second.stderr + third.stderr + fourth.stderr
+
+
+def test_nobody_else_gets_the_address_of_the_spine_before_it_is_started(tmp_path: Path) -> None:
+    world = SandboxWorld(tmp_path / "state", HostPort("127.0.0.1", 0), HostPort("127.0.0.1", 0), ())
+    try:
+        spine = world.addresses.spine
+        assert not spine.is_free()
+        assert f":{spine.port}/" in world.config.read_text()
+    finally:
+        world.stop()
 
 
 def test_a_taken_default_port_is_told_and_replaced_but_not_one_that_was_asked_for(tmp_path: Path) -> None:

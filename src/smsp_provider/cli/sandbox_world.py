@@ -18,7 +18,7 @@ from typing import Final
 
 import click
 
-from smsp_provider.cli.addresses import HostPort, free_port_near
+from smsp_provider.cli.addresses import HostPort
 from smsp_provider.cli.checks import check_files
 from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import CannotStart
@@ -45,6 +45,7 @@ _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 10.0
 _PROBE_TIMEOUT_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 0.1
+_SPINE_BACKLOG: Final = 512
 _GRACEFUL_SECONDS: Final = 3
 _OK: Final = 200
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
@@ -78,7 +79,6 @@ class SandboxWorld:
     ) -> None:
         self.directory = directory.absolute()
         self._lock = _take_lock(self.directory)
-        self.addresses = Addresses(http, https, free_port_near(HostPort("127.0.0.1", 0)))
         names = dict.fromkeys(("localhost", "127.0.0.1", "::1", reachable(https)))
         self._pki: Pki = make_pki(self.directory / "keys", server_names=tuple(names))
         self._upstream = sandbox_upstream(upstream, self._pki, self.directory / "keys")
@@ -90,6 +90,9 @@ class SandboxWorld:
         self._witness = self.directory / "witness" / "roots.jsonl"
         self._witness.parent.mkdir(mode=0o700, exist_ok=True)
         self._fill(patients)
+        # Listening from now on, so that nobody else gets the port before the Spine is started.
+        self._spine_listener = socket.create_server(("127.0.0.1", 0), backlog=_SPINE_BACKLOG)
+        self.addresses = Addresses(http, https, HostPort(*self._spine_listener.getsockname()))
         self.config.write_text(self._configuration(), encoding="utf-8")
 
     @property
@@ -113,6 +116,7 @@ class SandboxWorld:
         check_files(settings)
         register_sandbox_client(settings, CLIENT_NAME, self.client_keys.certificate, ORGANISATION)
         self._children.append(self._start("embedded Spine", self._serve_spine))
+        self._spine_listener.close()
         self._children.append(self._start("provider", lambda: run_provider(settings)))
         deadline = time.monotonic() + _START_SECONDS
         context = self._client_context()
@@ -137,6 +141,7 @@ class SandboxWorld:
         for child in reversed(self._children):
             stop_children([child], _STOP_SECONDS)
         self._children.clear()
+        self._spine_listener.close()
         os.close(self._lock)
 
     def client(self) -> ITKClient:
@@ -154,11 +159,11 @@ class SandboxWorld:
             self.patients = store.count()
 
     def _serve_spine(self) -> int:
-        address, way = self.addresses.spine, self._upstream
+        way = self._upstream
         signals = StopSignals()
         with (
             open_store(self.directory / "patients.db") as store,
-            EmbeddedSpine(store, tls=way.tls(), host=address.host, port=address.port, application=way.application()),
+            EmbeddedSpine(store, tls=way.tls(), listener=self._spine_listener, application=way.application()),
         ):
             signals.wait()
         return 0

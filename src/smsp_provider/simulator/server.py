@@ -65,8 +65,9 @@ class SpineTLS:
 class EmbeddedSpine:
     """A running Spine: ``with EmbeddedSpine(store, tls=...) as spine: ... spine.url``.
 
-    ``port`` 0 takes a free one. ``delay`` is a constant time in seconds before every answer. The fault plan
-    (``faults``) and the hook (``spine.mutate_answer``) may be changed while it runs.
+    ``port`` 0 takes a free one; a ``listener`` that listens already is taken over instead. ``delay`` is a constant time
+    in seconds before every answer. The fault plan (``faults``) and the hook (``spine.mutate_answer``) may be changed
+    while it runs.
 
     The same patients are at ``fhir_url`` over PDS FHIR: for anybody, or where an ``application`` is given, for it
     alone, with tokens from the token endpoint beside it.
@@ -82,6 +83,7 @@ class EmbeddedSpine:
         tls: SpineTLS | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        listener: socket.socket | None = None,
         delay: float = 0.0,
         faults: FaultPlan | None = None,
         clock: SpineClock = utc_now,
@@ -93,7 +95,7 @@ class EmbeddedSpine:
         self.spine = Spine(store, self.faults, clock, self._pause, mutate_answer)
         self.delay = delay
         self._tls = tls.context() if tls is not None else None
-        self._server = _Server((host, port), self)
+        self._server = _Server((host, port), self, listener)
         self._thread: threading.Thread | None = None
         self._served = False
         shown = f"[{host}]" if ":" in host else host
@@ -252,13 +254,17 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 512
 
-    def __init__(self, address: tuple[str, int], spine: EmbeddedSpine) -> None:
+    def __init__(self, address: tuple[str, int], spine: EmbeddedSpine, listener: socket.socket | None) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         self._spine = spine
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__(address, socketserver.BaseRequestHandler)
+        super().__init__(address, socketserver.BaseRequestHandler, bind_and_activate=listener is None)
+        if listener is not None:
+            self.socket.close()
+            self.socket = listener
+            self.server_address = listener.getsockname()
 
     def finish_request(self, request: object, client_address: object) -> None:
         """In the connection's thread: handshake, conversation, end."""
