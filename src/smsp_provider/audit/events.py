@@ -16,7 +16,7 @@ from smsp_provider.audit.lane_events import Closing, LaneEnded, Opening
 from smsp_provider.domain.audit_identity import AccessMethod, AuditId, SpineAuthor
 from smsp_provider.domain.faults import ErrorCode, FaultCode
 from smsp_provider.domain.identifiers import ASID, ODSCode
-from smsp_provider.domain.immutable import immutable
+from smsp_provider.domain.immutable import frozen, immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.outcomes import Evidence, Repair
@@ -127,7 +127,7 @@ class FaultFacts:
     rule: str
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class PatientFacts(Masked):
     """Whom the answer is about and how sure that is. ``superseded`` tells that the number asked for was replaced."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.identifiers import LocalIdentifier, same_uuid
+from smsp_provider.domain.immutable import frozen
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.matching import Verdict, name_agrees, postcode_agrees, same_text, verify
 from smsp_provider.domain.nhs_number import NHSNumber
@@ -55,7 +56,7 @@ class GateRefusal(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Found(Masked):
     """Exactly one patient, with its one well-formed number and its date of birth where PDS holds one."""
 
@@ -89,7 +90,7 @@ class Declined:
 AdmittedAnswer = Found | FoundSeveral | Declined
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Step(Masked):
     """One query and its admitted answer, in the order asked."""
 
@@ -97,7 +98,7 @@ class Step(Masked):
     answer: AdmittedAnswer
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Outgoing(Masked):
     """What a response says about its patient and its request, as read again from its bytes (W10)."""
 

@@ -1,9 +1,9 @@
 """The NHS number: ten ASCII digits of which the last is a modulus 11 check digit (SMSP-VAL-002)."""
 
-from dataclasses import dataclass
 from operator import mul
 from typing import Final
 
+from smsp_provider.domain.immutable import frozen
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["InvalidNHSNumber", "NHSNumber", "is_nhs_number"]
@@ -28,7 +28,7 @@ def is_nhs_number(text: str) -> bool:
     return (11 - weighted % 11) % 11 == int(text[-1])
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class NHSNumber(Masked):
     """A well-formed NHS number; ``digits`` is the only way to its text.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.immutable import frozen
 from smsp_provider.domain.masking import Masked
 from smsp_provider.domain.nhs_number import NHSNumber
 from smsp_provider.domain.response_codes import ResponseCode
@@ -31,7 +32,7 @@ class Repair:
     truncation: bool = False
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class ResponseName(Masked):
     """The current usual name; None parts are left out, empty ones are written empty."""
 
@@ -40,7 +41,7 @@ class ResponseName(Masked):
     family: str | None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class ResponseAddress(Masked):
     """An address with exactly five lines; ``use`` is H, TMP or PST."""
 
@@ -49,7 +50,7 @@ class ResponseAddress(Masked):
     postal_code: str | None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class ResponseTelecom(Masked):
     """A telecom as PDS had it; ``use`` None where it had none."""
 
@@ -57,7 +58,7 @@ class ResponseTelecom(Masked):
     value: str
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class PatientDetails(Masked):
     """The details of one record; ``nhs_number`` is that record's own (safety rule W9).
 
@@ -74,7 +75,7 @@ class PatientDetails(Masked):
     practice: str | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Outcome(Masked):
     """A business outcome.
 

@@ -4,11 +4,10 @@ Items that history may hold several times (names, addresses, telecoms, practices
 "the first in PDS order" is a rule of the mini services.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from smsp_provider.domain.hl7_date import HL7Date
-from smsp_provider.domain.immutable import immutable
+from smsp_provider.domain.immutable import frozen, immutable
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["Address", "Name", "PatientRecord", "Practice", "Telecom", "Validity"]
@@ -37,7 +36,7 @@ class Validity(Masked):
         return self.readable and not self.withdrawn and started and not ended
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Name(Masked):
     """A person's name. ``use`` holds the codes of the name's use ("L" = usual); None = absent, "" = blank."""
 
@@ -45,37 +44,37 @@ class Name(Masked):
     family: str | None
     given: tuple[str, ...] = ()
     prefix: str | None = None
-    validity: Validity = field(default_factory=Validity)
+    validity: Validity = Validity()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Address(Masked):
     """A postal address; ``lines`` keeps blanks, because a line's position has a meaning."""
 
     use: tuple[str, ...]
     lines: tuple[str, ...]
     postal_code: str | None
-    validity: Validity = field(default_factory=Validity)
+    validity: Validity = Validity()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Telecom(Masked):
     """A telephone number or other address in URL form, as PDS wrote it."""
 
     use: tuple[str, ...]
     value: str
-    validity: Validity = field(default_factory=Validity)
+    validity: Validity = Validity()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Practice(Masked):
     """The registered practice by its ODS code."""
 
     ods_code: str
-    validity: Validity = field(default_factory=Validity)
+    validity: Validity = Validity()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class PatientRecord(Masked):
     """One patient node of one answer, immutable and carrying its own number(s) (safety rule W9).
 

@@ -1,10 +1,12 @@
 """What the values of a request are like that the type checker keeps as they are."""
 
-from dataclasses import field, replace
+from copy import deepcopy
+from dataclasses import FrozenInstanceError, field, replace
+from inspect import signature
 
 import pytest
 
-from smsp_provider.domain.immutable import immutable
+from smsp_provider.domain.immutable import frozen, immutable
 from smsp_provider.domain.masking import Masked
 
 
@@ -45,3 +47,58 @@ def test_values_have_no_room_for_more() -> None:
 def test_a_value_shows_itself_unless_it_is_masked() -> None:
     assert repr(_Shown("a")) == "_Shown(name='a', parts=())"
     assert repr(_Hidden("a")) == "<_Hidden>"
+
+
+@frozen
+class _Person(Masked):
+    number: str
+    names: tuple[str, ...] = ()
+    born: str | None = None
+
+
+@frozen
+class _Even(Masked):
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number % 2:
+            raise ValueError("not even")
+
+
+def test_nobody_assigns_to_a_frozen_value_nor_takes_from_it() -> None:
+    person = _Person("a", ("b",))
+    for name in ("number", "names", "born", "more"):
+        with pytest.raises((FrozenInstanceError, TypeError)):
+            setattr(person, name, "c")
+    with pytest.raises(FrozenInstanceError):
+        del person.number
+    assert (person.number, person.names, person.born) == ("a", ("b",), None)
+
+
+def test_a_frozen_value_takes_its_fields_in_order_or_by_name_and_has_its_defaults() -> None:
+    assert _Person("a", ("b",), "c") == _Person(born="c", names=("b",), number="a")
+    assert replace(_Person("a"), born="c") == _Person("a", (), "c") != _Person("a")
+    assert {_Person("a"), _Person("a", ())} == {_Person("a")}
+    assert deepcopy(_Person("a", ("b",))) == _Person("a", ("b",))
+    assert list(signature(_Person).parameters) == ["number", "names", "born"]
+    for arguments in ((), ("a", (), None, "d")):
+        with pytest.raises(TypeError):
+            _Person(*arguments)
+
+
+def test_a_frozen_value_is_checked_when_it_is_made() -> None:
+    assert _Even(2).number == 2
+    with pytest.raises(ValueError, match="not even"):
+        _Even(3)
+
+
+def test_a_frozen_value_does_not_show_itself() -> None:
+    assert repr(_Person("a")) == str(_Person("a")) == "<_Person>"
+
+
+def test_a_frozen_value_has_no_default_that_a_function_makes() -> None:
+    class Made:
+        parts: tuple[str, ...] = field(default_factory=tuple)
+
+    with pytest.raises(TypeError, match="parts"):
+        frozen(Made)
