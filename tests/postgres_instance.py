@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -102,13 +103,11 @@ class PostgresInstance:
 
     def freeze(self) -> None:
         """Stop all its processes where they are, as a host that hangs does: connections stay open."""
-        for pid in self._processes():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let them go on."""
-        for pid in self._processes():
-            os.kill(pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """What a statement of the superuser gives."""
@@ -120,10 +119,16 @@ class PostgresInstance:
         """A streaming replica, which this server's commits wait for from when it has started; to be used as this is."""
         return _Replica(self, settings)
 
-    def _processes(self) -> list[int]:
+    def _signal_all(self, number: signal.Signals) -> None:
+        """To the first process, which has no more children while it is stopped, and then to those that it has."""
         assert self._process is not None
-        group = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return [self._process.pid, *map(int, group.read_text().split())] if group.exists() else []
+        self._process.send_signal(number)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+            for pid in map(int, children):
+                # (Those that serve a connection end with it, whenever that is.)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def _run(self, name: str, *arguments: str) -> None:
         subprocess.run(
