@@ -158,8 +158,7 @@ class LaneWriter:
         return len(closures)
 
     def _append(self, own: _OwnLane, items: Sequence[Item], ended: Sequence[Lane]) -> tuple[Lane, int]:
-        if min(item[2] for item in items) < microseconds(self._clock.now()) - _LONGEST_WAIT:
-            raise AuditUnavailable("a record waited for too long")
+        _refuse_late(min([item[2] for item in items]), self._clock.now())
         rows = _chained(own, items)
         n, link = rows[-1][0], rows[-1][5]
         own.unsure = n, link
@@ -213,6 +212,8 @@ class LaneWriter:
         """Begin a lane; ``at`` is the moment of its first record, ``before`` this process's lane of an earlier day."""
         self._hold_lock()
         now, token = self._clock.now(), _new_name()
+        # Its opening would be as old.
+        _refuse_late(at, now)
         day = max(now.astimezone(UTC), moment_of(at)).date()
         sealer = LaneSealer(self._ring, token)
         closing = None
@@ -267,6 +268,11 @@ class LaneWriter:
         self._release_lock()
         self._own = self._begun = None
         self.name = _new_name()
+
+
+def _refuse_late(at: int, now: datetime) -> None:
+    if at < microseconds(now) - _LONGEST_WAIT:
+        raise AuditUnavailable("a record waited for too long")
 
 
 def _chained(own: _OwnLane, items: Sequence[Item]) -> list[Row]:
