@@ -128,7 +128,11 @@ class SigningKeyFile:
         Raises:
             SigningKeyUnusable: it cannot be used; where it is not there, the text says how it comes to be.
         """
-        if not self.file.exists():
+        try:
+            is_there = self.file.exists()
+        except OSError as error:
+            raise SigningKeyUnusable(f"{self.file}: {error.strerror}") from None
+        if not is_there:
             raise SigningKeyUnusable(
                 f"{self.file}: is not there: `smsp audit signing-key init` makes it for a new trail, and outside live "
                 "so does the first start; that of a trail with roots has to be restored"

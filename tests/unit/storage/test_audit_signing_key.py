@@ -63,6 +63,12 @@ def test_openssl_verifies_what_was_signed(file: Path, tmp_path: Path) -> None:
     assert subprocess.run([*verify, "-sigfile", str(signature)], capture_output=True, check=False).returncode != 0
 
 
+def test_a_key_that_cannot_even_be_looked_for_is_named(file: Path) -> None:
+    file.parent.mkdir()
+    with pytest.raises(SigningKeyUnusable, match="k: File name too long"):
+        SigningKeyFile(file.with_name("k" * 300)).current()
+
+
 def test_a_key_that_others_can_read_is_refused(file: Path) -> None:
     make_signing_key(file)
     file.chmod(0o640)
