@@ -121,6 +121,8 @@ class _Verification:
         self._last: RootMoment | None = None
         """The root that lanes were compared with last."""
         self._told = 0
+        self._waiting = 0
+        """How many records no root binds although they are not new, while nothing was served."""
         self._settled = 0
         """The moment up to which everything is done that follows from a record, in microseconds since 1970."""
 
@@ -191,16 +193,23 @@ class _Verification:
             self._progress(self._told)
 
     def _check_unbound(self) -> None:
-        last = self._roots.last
-        newest = max((check.last_at for check in self._checks.values()), default=0)
-        if last is not None:
-            newest = max(newest, microseconds(last.at))
-        self._settled = newest - _SETTLED_MICROSECONDS
+        """Where requests were answered, or roots made, for long after a record, a keeper would have bound it.
+
+        Elsewhere it tells of nothing: an operator's commands are on record also while the provider is stopped.
+        """
+        last, checks = self._roots.last, self._checks.values()
+        made_at = 0 if last is None else microseconds(last.at)
+        self._settled = max([made_at, *(check.last_at for check in checks)]) - _SETTLED_MICROSECONDS
+        served = max([made_at, *(check.served_at for check in checks)]) - _SETTLED_MICROSECONDS
         self._read_newer_roots()
         for token, check in self._checks.items():
-            if check.unbound_at is not None and check.unbound_at < self._settled:
+            if check.unbound_at is None or check.unbound_at >= self._settled:
+                continue
+            if check.unbound_at < served:
                 what = "no root binds it, although it is not new: no keeper ran, or roots were removed"
                 self._findings.append(Finding(what, token, check.bound + 1))
+            else:
+                self._waiting += check.walk.n - check.bound
 
     def _read_newer_roots(self) -> None:
         """Roots that were made meanwhile bind what was written meanwhile; whether rightly is for the next time."""
@@ -284,6 +293,8 @@ class _Verification:
         elif not self._means.part and not self._roots.findings and self._roots.witnessed < self._roots.roots:
             count = self._roots.roots - self._roots.witnessed
             yield f"the newest roots with the witness, which has not got the last {count}: it cannot tell of them"
+        if self._waiting:
+            yield f"{self._waiting} records that no root binds: none was made since, as while the provider is stopped"
         if self._means.public_key is not None and self._is_only_named(self._means.public_key):
             yield "whose key signed the roots: the given one follows, and has signed none yet"
         if self._means.public_key is None:

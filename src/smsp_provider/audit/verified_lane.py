@@ -23,6 +23,8 @@ __all__ = ["Finding", "LaneCheck", "LaneFacts", "uncovered"]
 
 _TELLING: Final = frozenset({"opening", "lane-ended", "deletion-proposed", "deletion-withdrawn", "erasure"})
 """Kinds of records that say something about the trail itself."""
+_SERVED: Final = frozenset({"intent", "ending", "refusals"})
+"""Kinds of records that requests leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class LaneCheck:
         self._moments: Final = MomentsCheck()
         self.last_at = 0
         """The moment of the last record so far, in microseconds since 1970."""
+        self.served_at = 0
+        """The same of the last one that requests left; 0 where there is none."""
         self.unbound_at: int | None = None
         """The moment of the first record that no root binds."""
 
@@ -170,6 +174,8 @@ class LaneCheck:
                 return self._at(broken.n, broken.reason)
             self._facts.records += 1
             self.last_at = record.at
+            if record.kind in _SERVED:
+                self.served_at = record.at
             if self.misdated is None and (what := self._moments.wrong_with(record.at)) is not None:
                 self.misdated = self._at(record.n, what)
             if to is None and self.unbound_at is None:

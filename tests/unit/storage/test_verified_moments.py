@@ -8,7 +8,7 @@ import pytest
 
 from audit_samples import ending_of
 from made_trails import RING, Listener, MadeLane, SteppingClock, TrailMaker, trail_file
-from smsp_provider.audit.events import Ending
+from smsp_provider.audit.events import Ending, OperatorAct, OperatorActKind
 from smsp_provider.audit.roots import parse
 from smsp_provider.audit.verification import Means, VerificationReport, verify
 from smsp_provider.audit.verified_moments import LATE_SECONDS
@@ -61,6 +61,13 @@ class World:
 
     def write(self, *moments: datetime) -> None:
         self.maker.write(self.lane, [_ending(at) for at in moments])
+
+    def command(self) -> MadeLane:
+        """A command of an operator, in a process of its own."""
+        lane = self.maker.begin("operator")
+        self.maker.write(lane, [OperatorAct(self.clock.now(), OperatorActKind.COMMAND, "tty1", "ann.one")])
+        self.maker.close(lane)
+        return lane
 
     def verified(self) -> VerificationReport:
         return verify(self.database, Means(KeyRingUnsealer(RING), self.books))
@@ -133,3 +140,29 @@ def test_what_is_written_while_a_slow_keeper_makes_a_root_is_not_older_than_the_
     assert world.verified().unbound == 2
     world.folder.run()
     assert (world.found(), world.verified().unbound) == ([], 0)
+
+
+def test_commands_while_nothing_is_served_wait_for_a_root_as_long_as_they_have_to(world: World) -> None:
+    for _ in range(2):
+        world.command()
+        world.clock.at += timedelta(hours=1)
+    world.command()
+    assert world.found() == []
+    assert "6 records that no root binds: none was made since, as while the provider is stopped" in (
+        world.verified().not_checked
+    )
+    world.folder.run()
+    assert (world.found(), world.verified().unbound) == ([], 0)
+    assert not [text for text in world.verified().not_checked if "no root binds" in text]
+
+
+def test_what_waits_for_a_root_while_requests_are_served_is_found(world: World) -> None:
+    world.maker.exchange(world.lane)
+    world.command()
+    world.clock.at += timedelta(minutes=14)
+    world.maker.exchange(world.lane)
+    assert world.found() == []
+    world.clock.at += timedelta(minutes=2)
+    world.maker.exchange(world.lane)
+    what = "no root binds it, although it is not new: no keeper ran, or roots were removed"
+    assert sorted(world.found()) == [(what, 1), (what, 6)]
