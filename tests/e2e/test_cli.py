@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from command_line import Done, run_main
+from free_ports import free_port
 from sandbox_process import RunningSandbox, any_ports, run_smsp, running_sandbox
 from smsp_provider.cli.drive import drive
 from smsp_provider.cli.expectations import expectations, read_rows
@@ -166,9 +167,7 @@ class TestCall:
     @pytest.mark.parametrize("scheme", ["http", "https"])
     @pytest.mark.parametrize("wsdl", [(), ("--packaged-wsdl",)])
     def test_nobody_there_is_exit_code_5(self, call: Caller, scheme: str, wsdl: tuple[str, ...]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        done = call("verifyNHSNumber", *PERSON, *wsdl, url=f"{scheme}://127.0.0.1:{port}/smsp/pds")
+        done = call("verifyNHSNumber", *PERSON, *wsdl, url=f"{scheme}://127.0.0.1:{free_port()}/smsp/pds")
         assert done.code == 5
         assert "no answer (connection refused)" in done.err
 
@@ -227,8 +226,7 @@ class TestDrive:
     def test_a_provider_that_cannot_be_reached_is_no_answer_not_a_crash(self, patients: Path) -> None:
         calls = list(expectations(read_rows(patients)))[:3]
         identity = CallerIdentity("sandbox-client", "X26")
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            url = f"http://127.0.0.1:{server.getsockname()[1]}/smsp/pds"
+        url = f"http://127.0.0.1:{free_port()}/smsp/pds"
         report = drive(calls, lambda: ITKClient(url, identity, served_wsdl=False), ())
         assert [judgement.code for judgement in report.judgements] == ["no answer"] * 3
         assert len(report.unexpected) == 3

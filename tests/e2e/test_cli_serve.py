@@ -13,6 +13,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from audit_trails import chain_rows
+from free_ports import free_port
 from kept_output import keep
 from sandbox_process import COMMAND, RunningSandbox, any_ports, environment, members, run_smsp, running_sandbox
 
@@ -193,8 +194,9 @@ def test_an_audit_trail_that_others_may_read_stops_the_start(tmp_path: Path) -> 
 
 
 def test_the_embedded_spine_serves_alone_until_it_is_told_to_stop() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    with socket.create_server(("127.0.0.1", port)):
         taken = run_smsp("simulate", "serve", "--listen", address)
         assert taken.returncode == 3
         assert f"cannot listen on {address}: Address already in use" in taken.stderr

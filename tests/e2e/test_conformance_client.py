@@ -76,7 +76,7 @@ def test_what_a_client_does_wrong_is_noticed_and_what_is_right_is_not(simulator:
     assert wrongly == ANSWERED_AND_NOTICED
 
 
-def ask(simulator: ClientSimulator, rule: Rule, *, by_number: bool = True) -> Exchange:
+def ask(simulator: ClientSimulator, rule: Rule, *, by_number: bool = True, seconds: float = 60) -> Exchange:
     service = SERVICES["GETPDNHS" if by_number else "GETPDSRCH"]
     value = next(trigger for trigger in rule.triggers if (len(trigger) == 10) is by_number)
     fields = (
@@ -86,7 +86,7 @@ def ask(simulator: ClientSimulator, rule: Rule, *, by_number: bool = True) -> Ex
     )
     request = new_request(service, Caller("client", simulator.url, (("", "urn:nhs-uk:identity:ods:X26"),)), fields)
     headers = {"Content-Type": "text/xml", "SOAPAction": service.action}
-    return Transport(Target(simulator.url, timeout_seconds=1)).send(request.body, headers)
+    return Transport(Target(simulator.url, timeout_seconds=seconds)).send(request.body, headers)
 
 
 WAITING = ("slow", "stuck")
@@ -147,7 +147,7 @@ def test_each_spoiled_answer_is_spoiled_as_it_says(simulator: ClientSimulator) -
 
 
 def test_a_client_that_does_not_wait_gets_nothing_from_the_one_that_is_stuck(simulator: ClientSimulator) -> None:
-    exchange = ask(simulator, next(rule for rule in SCRIPT.rules if rule.name == "stuck"))
+    exchange = ask(simulator, next(rule for rule in SCRIPT.rules if rule.name == "stuck"), seconds=1)
     assert exchange.answer is None
     assert "ReadTimeout" in exchange.problem
 

@@ -109,7 +109,7 @@ def became(name: str, status: str, etag: str = "") -> tuple[type[object], str]:
     query = TRACE if searched else Retrieval(number)
     with serving(status, body, etag) as server:
         try:
-            found = admit(query, connector_to(server).ask(query, SENDER, Deadline(time.monotonic() + 5)))
+            found = admit(query, connector_to(server).ask(query, SENDER, Deadline(time.monotonic() + 60)))
         except SpineFailure as failure:
             return type(failure), failure.codes[0] if isinstance(failure, Refused) else ""
     if isinstance(found, Found):
@@ -223,7 +223,7 @@ def test_on_a_day_when_the_example_was_current_its_details_are_whole(stub: Scrip
         Policy(CODE_MAP, today),
         connector_to(stub),
         SENDER,
-        Deadline(time.monotonic() + 5),
+        Deadline(time.monotonic() + 60),
         free_leave(),
         lambda: None,
         Inquiry(),
