@@ -214,7 +214,10 @@ class AuditFolder:
         last = self._database.last_root()
         trail, made_at = self._database.trail_id(), self._books.made_at()
         if last is None:
-            return _Position(trail, made_at, self._keys.current(), None, None, {})
+            # Whatever there is: operators may have made accounts and clients days before the first start.
+            lanes = [lane for lane in self._database.lanes() if lane.id not in self._broken]
+            walks = {lane.id: (lane, LaneWalk(trail, lane)) for lane in lanes}
+            return _Position(trail, made_at, self._keys.current(), None, None, walks, set(walks))
         statement = parse(last.statement)
         if (statement.trail, statement.made_at, statement.number) != (trail, made_at, last.number):
             raise RootInvalid("the last root is not one of this trail")

@@ -187,6 +187,17 @@ def test_another_folder_goes_on_where_the_last_one_was(world: World) -> None:
     assert report.records == parse(world.roots()[-1].statement).records
 
 
+def test_the_first_root_binds_what_was_done_days_before_it(world: World) -> None:
+    command = world.maker.begin("operator")
+    world.maker.close(command)
+    world.clock.at += timedelta(days=3)
+    served = world.maker.begin("provider")
+    world.maker.exchange(served)
+    world.folder().run()
+    report = world.verified()
+    assert (report.findings, report.unbound, report.records) == ((), 0, 5)
+
+
 def test_lanes_that_ended_long_ago_are_not_read_when_a_keeper_starts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
