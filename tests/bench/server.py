@@ -121,7 +121,7 @@ def _registered_app(options: Options) -> WSGIApplication:
     """The provider for registered clients, over mutual TLS."""
     state = Path(options["state"])
     chosen = registered(settings(state, options["synchronous"]))
-    provider = build_provider(chosen, connector=instant_connector(prepared_answer(patients(state / "patients.db"))))
+    provider = build_provider(chosen, connector=instant_connector(prepared_answer(patients(_own_store(state)))))
     return spyne_app.make_app(edge_of(provider))
 
 

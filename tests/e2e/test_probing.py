@@ -67,10 +67,10 @@ def _ask_all(provider: ServedProvider, numbers: Iterable[str]) -> set[str]:
 def test_guessing_is_told_once_with_the_stated_call_by_all_workers_together(tmp_path: Path) -> None:
     with served(tmp_path / "state") as (provider, _):
         assert _ask_all(provider, [_MINE] * 20) == {"SMSP-0000"}
-        worker = _lines(provider, "request-answered")[-1]["pid"]
         assert _alerts(provider) == []
 
         assert _ask_all(provider, [_OTHER] * (_GUESSES // 2)) == {"DEMOG-0040"}
+        worker = _lines(provider, "request-answered")[-1]["pid"]
         with _paused(worker):
             assert _ask_all(provider, [_OTHER] * (_GUESSES - _GUESSES // 2 - 1)) == {"DEMOG-0040"}
             assert _alerts(provider) == []
