@@ -109,7 +109,7 @@ class OperatorOffice:
         """
         if self.settings.operators.policy is OperatorPolicy.OS_USER:
             operator = Operator(os_user(), frozenset(Role))
-            if not self.settings.audit.store and not self.settings.audit.database.exists():
+            if not self.has_trail():
                 return operator
         else:
             operator = self.current()
@@ -121,6 +121,10 @@ class OperatorOffice:
             self.refuse(operator.name, command, _FOR_SOME)
         self._record(OperatorActKind.COMMAND, operator.name, command)
         return operator
+
+    def has_trail(self) -> bool:
+        """Whether there is a trail already, as far as that can be told without opening it."""
+        return bool(self.settings.audit.store) or self.settings.audit.database.exists()
 
     def refuse(self, operator: str | None, command: str, reason: str) -> NoReturn:
         """Put on record that a command is refused, and why; ``operator`` None: nobody who is known.
@@ -147,8 +151,9 @@ def office_of(settings: Settings) -> Iterator[OperatorOffice]:
         clock = SystemClock()
         office = OperatorOffice(settings, operator_database(settings, clock), clock, build_audit(settings, clock))
         try:
-            refuse_another_user(settings.audit.database)
-            refuse_another_user(office.database.file)
+            if settings.operators.policy is OperatorPolicy.ACCOUNTS or office.has_trail():
+                refuse_another_user(settings.audit.database)
+                refuse_another_user(office.database.file)
             yield office
         finally:
             office.trail.close_session()

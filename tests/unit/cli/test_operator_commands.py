@@ -1,6 +1,7 @@
 """The commands on protected things: each asks who acts, gives what the role gives, and is on record."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -276,6 +277,18 @@ def test_with_the_policy_os_user_no_trail_is_begun_for_a_command_that_only_looks
     ended = run_main(monkeypatch, capsys, "audit", "signing-key", "show", "--config", tmp_path / "provider.toml")
     assert ended.code == ExitCode.CANNOT_START
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a directory of another user can be made by root only")
+def test_with_the_policy_os_user_a_trail_that_is_not_there_may_be_in_anybodys_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path / "provider.toml", 'policy = "os-user"')
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 65534, 65534)
+    ended = run_main(monkeypatch, capsys, "audit", "signing-key", "show", "--config", tmp_path / "provider.toml")
+    assert "signing-key init" in ended.err
+    assert "sudo" not in ended.err
 
 
 def test_without_accounts_nobody_can_log_in_and_it_says_what_to_do(
