@@ -7,7 +7,7 @@ Items that history may hold several times (names, addresses, telecoms, practices
 from typing import Final
 
 from smsp_provider.domain.hl7_date import HL7Date
-from smsp_provider.domain.immutable import frozen, immutable
+from smsp_provider.domain.immutable import frozen
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["Address", "Name", "PatientRecord", "Practice", "Telecom", "Validity"]
@@ -16,7 +16,7 @@ _OPEN: Final = frozenset({"", "N"})
 _VERY_RESTRICTED: Final = frozenset({"Y", "V"})
 
 
-@immutable
+@frozen
 class Validity(Masked):
     """When an item applies, from ``low`` to ``high``, both included (None: open); and whether it can be current at all.
 

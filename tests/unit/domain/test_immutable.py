@@ -8,6 +8,7 @@ import pytest
 
 from smsp_provider.domain.immutable import frozen, immutable
 from smsp_provider.domain.masking import Masked
+from smsp_provider.domain.person import Practice
 
 
 @immutable
@@ -73,6 +74,13 @@ def test_nobody_assigns_to_a_frozen_value_nor_takes_from_it() -> None:
     with pytest.raises(FrozenInstanceError):
         del person.number
     assert (person.number, person.names, person.born) == ("a", ("b",), None)
+
+
+def test_nobody_assigns_to_the_period_that_items_without_one_share() -> None:
+    shared = Practice("A12345").validity
+    assert shared is Practice("B12345").validity
+    with pytest.raises(FrozenInstanceError):
+        setattr(shared, "withdrawn", True)  # noqa: B010 - the type checker would not let it through otherwise
 
 
 def test_a_frozen_value_takes_its_fields_in_order_or_by_name_and_has_its_defaults() -> None:
