@@ -52,7 +52,7 @@ class RootsCheck:
     def statements(self) -> Iterator[RootStatement]:
         """The roots that lanes have to agree with, in order; ends at the first that does not follow."""
         line = self._next_line()
-        for root in self._reader.roots():
+        for root in self._all_roots():
             self.roots += 1
             while self._part and line is not None and line.number < root.number:
                 line = self._next_line()
@@ -77,6 +77,17 @@ class RootsCheck:
                 return
             yield statement
             line = self._next_line()
+
+    def _all_roots(self) -> Iterator[SignedRoot]:
+        """Also those that are made meanwhile: the witness may have them, and its lines are read after these are."""
+        last = 0
+        while True:
+            before = last
+            for root in self._reader.roots(after=before):
+                yield root
+                last = root.number
+            if last == before:
+                return
 
     def _compare(self, root: SignedRoot, line: SignedRoot) -> None:
         """Say what is wrong where the two differ: the root by itself, or only that the witness has another one."""

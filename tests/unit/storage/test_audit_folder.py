@@ -1,7 +1,7 @@
 """Roots are made of what moved, follow each other over restarts, and never cover what was changed."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -185,6 +185,26 @@ def test_another_folder_goes_on_where_the_last_one_was(world: World) -> None:
     report = world.verified()
     assert (report.findings, report.unbound) == ((), 0)
     assert report.records == parse(world.roots()[-1].statement).records
+
+
+def test_a_root_that_is_made_while_the_others_are_verified_is_no_finding(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, folder = world.maker.begin("writer-a"), world.folder()
+    folder.run()
+    read, is_to_come = world.database.roots, [True]
+
+    def read_and_make_another(*, after: int = 0) -> Iterator[SignedRoot]:
+        found = list(read(after=after))
+        if is_to_come:
+            is_to_come.clear()
+            world.maker.exchange(lane)
+            folder.run()
+        return iter(found)
+
+    monkeypatch.setattr(world.database, "roots", read_and_make_another)
+    report = world.verified()
+    assert (report.findings, report.roots, report.witnessed) == ((), 2, 2)
 
 
 def test_the_first_root_binds_what_was_done_days_before_it(world: World) -> None:
