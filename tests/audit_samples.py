@@ -62,7 +62,12 @@ trail = make_trail(Path(sys.argv[1]), wait_s=10.0)
 
 def start_program(program: str, path: Path, *arguments: str) -> "subprocess.Popen[str]":
     """A real process with ``trail`` on ``path``; its standard streams are pipes."""
-    environment = {**os.environ, "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT / 'tests'}"}
+    # From Python 3.12 on, a fork beside threads warns; programs here fork on purpose, to show what a child does.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT / 'tests'}",
+        "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
+    }
     command: Sequence[str] = (sys.executable, "-c", _PREAMBLE + program, str(path), *arguments)
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -4,6 +4,7 @@ The settings page comes from the settings model, the page of commands from the c
 stands in ``docs/reference``.
 """
 
+import inspect
 import json
 import types
 from collections.abc import Iterator
@@ -145,7 +146,7 @@ def _section_of(annotation: object) -> type[BaseModel] | None:
 
 
 def _summary(section: type[BaseModel]) -> str:
-    return (section.__doc__ or "").strip().replace("``", "`")
+    return inspect.cleandoc(section.__doc__ or "").replace("``", "`")
 
 
 def _settings_table(model: type[BaseModel], prefix: str) -> str:
