@@ -4,9 +4,10 @@ A caller that finds nobody writing becomes the leader and writes everything that
 batch that holds their item. A leader writes one batch and then hands over to a waiting caller, so that nobody works for
 the others for long. A single caller writes its own item at once and never switches threads.
 
-A leader who comes after another one waits a little before it writes. Every batch costs a flush and a few changes of
-threads however many items it has, and under load those that are about to come fill it. The wait is bounded, and half of
-what the last batch took: there is little of it where writing is fast.
+A leader waits a little before it writes where others are about: when it comes after another leader, or the batch before
+its own had more than one item. Every batch costs a flush, a few changes of threads and pages of the database however
+many items it has, and under load those that are about to come fill it. The wait is half of what the last batch took,
+within bounds.
 """
 
 import threading
@@ -19,9 +20,10 @@ __all__ = ["BatchFailed", "CommitTimeout", "GroupCommit"]
 
 T = TypeVar("T")
 
-_GATHER_SECONDS = 0.005
 _GATHER_SHARE = 0.5
-"""How long a leader gathers: this share of what the last batch took, and no longer than that."""
+_GATHER_LEAST_SECONDS = 0.001
+_GATHER_MOST_SECONDS = 0.005
+"""How long a leader gathers: this share of what the last batch took, but no less and no more than that."""
 
 
 class CommitTimeout(Exception):
@@ -77,6 +79,7 @@ class GroupCommit(Generic[T]):
         self._sleep = sleep
         self._monotonic = monotonic
         self._took_s = 0.0
+        self._others_about = False
         self._mutex = threading.Lock()
         self._pending: list[_Ticket[T]] = []
         self._writing = False
@@ -89,18 +92,19 @@ class GroupCommit(Generic[T]):
             BatchFailed: ``write`` raised for the batch of this item.
         """
         with self._mutex:
-            if self._writing:
+            leads = not self._writing
+            self._writing = True
+            if leads and not self._others_about:
+                # Nobody writes, so nobody waits: no ticket for a caller who is alone.
+                ticket = None
+            else:
                 ticket = _Ticket(item)
                 self._pending.append(ticket)
-            else:
-                # Nobody writes, so nobody waits: no ticket for a caller who is alone.
-                self._writing = True
-                ticket = None
         if ticket is None:
             self._write_alone(item)
             return
-        if self._await_turn(ticket):
-            self._lead()
+        if leads or self._await_turn(ticket):
+            self._lead(ticket)
         if ticket.error is not None:
             raise BatchFailed(ticket.error)
 
@@ -128,8 +132,14 @@ class GroupCommit(Generic[T]):
                     ticket.turn.acquire()
         return ticket.state is _State.LEAD
 
-    def _lead(self) -> None:
-        self._sleep(min(_GATHER_SECONDS, self._took_s * _GATHER_SHARE))
+    def _lead(self, own: _Ticket[T]) -> None:
+        try:
+            self._sleep(min(_GATHER_MOST_SECONDS, max(_GATHER_LEAST_SECONDS, self._took_s * _GATHER_SHARE)))
+        except BaseException:
+            with self._mutex:
+                self._pending.remove(own)
+                self._hand_over()
+            raise
         with self._mutex:
             batch, self._pending = self._pending, []
             for ticket in batch:
@@ -155,6 +165,7 @@ class GroupCommit(Generic[T]):
             self._write(items)
         finally:
             self._took_s = self._monotonic() - began
+            self._others_about = len(items) > 1
 
     def _hand_over(self) -> None:
         """Make the first who waits the next leader; called with the mutex held, by who has just written."""

@@ -232,8 +232,10 @@ def test_giving_up_in_the_moment_of_being_chosen_leaves_no_group_without_a_leade
     assert written[-1] == -1
 
 
-@pytest.mark.parametrize(("took", "gathers"), [(0.0, 0.0), (0.004, 0.002), (0.010, 0.005), (9.0, 0.005)], ids=str)
-def test_who_leads_after_another_gathers_for_half_of_what_the_last_batch_took(took: float, gathers: float) -> None:
+@pytest.mark.parametrize(("took", "gathers"), [(0.0, 0.001), (0.004, 0.002), (0.010, 0.005), (9.0, 0.005)], ids=str)
+def test_who_leads_after_another_gathers_for_half_of_what_the_last_batch_took_within_bounds(
+    took: float, gathers: float
+) -> None:
     gate, entered = threading.Event(), threading.Event()
     now = 0.0
     slept: list[float] = []
@@ -274,3 +276,54 @@ def test_a_single_caller_gathers_nobody() -> None:
     for _ in range(3):
         group.submit("item")
     assert slept == []
+
+
+class _Watch:
+    """Two callers in one batch, so that others are about; what leaders waited is kept."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+        self.batches: list[list[str]] = []
+        self._gate = threading.Event()
+        self.group: GroupCommit[str] = GroupCommit(self._write, wait_s=LONG, sleep=self.waited.append)
+        first = threading.Thread(target=self.group.submit, args=("first",))
+        first.start()
+        _until(lambda: bool(self.batches))
+        pair = [threading.Thread(target=self.group.submit, args=(item,)) for item in ("second", "third")]
+        for thread in pair:
+            thread.start()
+        _until(lambda: len(self.group._pending) == len(pair))
+        self._gate.set()
+        for thread in (first, *pair):
+            thread.join(LONG)
+
+    def _write(self, items: Sequence[str]) -> None:
+        self.batches.append(list(items))
+        self._gate.wait(LONG)
+
+
+def test_who_comes_after_a_batch_of_several_waits_too_and_who_comes_after_a_single_one_does_not() -> None:
+    watch = _Watch()
+    watch.group.submit("after two")
+    watch.group.submit("after one")
+    assert [len(batch) for batch in watch.batches] == [1, 2, 1, 1]
+    assert len(watch.waited) == 2
+
+
+def test_a_leader_that_is_interrupted_while_it_waits_takes_nobody_with_it() -> None:
+    watch = _Watch()
+    followers: list[threading.Thread] = []
+
+    def interrupted(_seconds: float) -> None:
+        watch.group._sleep = lambda _: None
+        followers.append(threading.Thread(target=watch.group.submit, args=("follower",)))
+        followers[0].start()
+        _until(lambda: len(watch.group._pending) == 2)
+        raise KeyboardInterrupt
+
+    watch.group._sleep = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        watch.group.submit("interrupted")
+    followers[0].join(LONG)
+    assert not followers[0].is_alive()
+    assert watch.batches[-1] == ["follower"]
