@@ -121,7 +121,7 @@ def test_a_directory_is_for_one_sandbox_at_a_time_and_an_address_for_one_server(
     with running_sandbox(state) as sandbox:
         second = run_smsp("sandbox", "--once", *any_ports(), "--state", state)
         assert second.returncode == 3
-        assert "another sandbox uses this directory" in second.stderr
+        assert f"another sandbox (process {sandbox.process.pid}) uses this directory" in second.stderr
         # The provider of the first, started once more with its own configuration.
         address = sandbox.url("https").split("/")[2]
         third = run_smsp("serve", "--config", state / "provider.toml")

@@ -4,7 +4,6 @@ Everything is real but the patients and the keys: an embedded Spine behind mutua
 runs it. Both are children of this process and end with it.
 """
 
-import fcntl
 import http.client
 import os
 import socket
@@ -24,6 +23,7 @@ from smsp_provider.cli.config_origin import read_settings
 from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.cli.itk_client import ClientTLSFiles, ITKClient
 from smsp_provider.cli.itk_request import CallerIdentity
+from smsp_provider.cli.one_process import hold_alone
 from smsp_provider.cli.processes import Child, StopSignals, start_child, stop_children
 from smsp_provider.cli.sandbox_client import register_sandbox_client
 from smsp_provider.cli.sandbox_upstream import quoted, sandbox_upstream
@@ -78,7 +78,9 @@ class SandboxWorld:
         upstream: Upstream = Upstream.HL7V3,
     ) -> None:
         self.directory = directory.absolute()
-        self._lock = _take_lock(self.directory)
+        self._lock = hold_alone(
+            self.directory / "lock", where=str(self.directory), who="sandbox", what="this directory"
+        )
         names = dict.fromkeys(("localhost", "127.0.0.1", "::1", reachable(https)))
         self._pki: Pki = make_pki(self.directory / "keys", server_names=tuple(names))
         self._upstream = sandbox_upstream(upstream, self._pki, self.directory / "keys")
@@ -233,25 +235,6 @@ def reachable(address: HostPort) -> str:
 
 def _url(scheme: str, address: HostPort) -> str:
     return f"{scheme}://{HostPort(reachable(address), address.port)}/smsp/pds"
-
-
-def _take_lock(directory: Path) -> int:
-    """Hold the directory until the descriptor is closed.
-
-    Raises:
-        CannotStart: another sandbox holds it, or it cannot be written.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CannotStart(f"{directory}: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise CannotStart(f"{directory}: another sandbox uses this directory, or is still stopping") from None
-    return descriptor
 
 
 def _listens(address: HostPort) -> bool:

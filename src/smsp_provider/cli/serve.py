@@ -3,7 +3,6 @@
 A gunicorn serves either plain HTTP or HTTPS, so each listener is a child of its own; this process only watches.
 """
 
-import fcntl
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from smsp_provider.cli.config_origin import config_option, print_warnings, read_
 from smsp_provider.cli.endpoint_files import attention
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode, UnusableConfiguration
 from smsp_provider.cli.keeper import SupervisedChild
+from smsp_provider.cli.one_process import hold_alone
 from smsp_provider.cli.ops import ops_socket, run_ops
 from smsp_provider.cli.processes import LAST_ALERTS_SECONDS, Child, StopSignals, start_child, stop_children
 from smsp_provider.config.settings import Environment, Settings
@@ -84,7 +84,10 @@ def run_provider(settings: Settings) -> ExitCode:
     signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     wanted = listeners(settings)
     _check_addresses(wanted)
-    lock = _take_lock(settings.audit.database)
+    trail = settings.audit.database
+    lock = hold_alone(
+        trail.with_name(f"{trail.name}-provider"), where="audit.database", who="provider", what=str(trail)
+    )
     operators: list[Child] = []
     try:
         audit_mark = _open_audit(settings)
@@ -142,31 +145,6 @@ def _check_addresses(wanted: Mapping[str, Listener]) -> None:
                 problems.append(f"server.{name}: cannot listen on {address}: {error.strerror or error}")
     if problems:
         raise CannotStart("\n  ".join(problems))
-
-
-def _take_lock(database: Path) -> int:
-    """The descriptor of a lock that lives as long as this process and its children.
-
-    Raises:
-        CannotStart: another provider holds it, or the file cannot be made.
-    """
-    file = database.with_name(f"{database.name}-provider")
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CannotStart(f"audit.database: {file}: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 20).decode("ascii", errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise CannotStart(
-            f"audit.database: another provider (process {holder}) uses {database}, or is still stopping"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
-    return descriptor
 
 
 def _open_audit(settings: Settings) -> str:

@@ -6,8 +6,32 @@ A process id alone would not do: it is used again, and it means nothing in anoth
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
-__all__ = ["WriterLock"]
+__all__ = ["WriterLock", "hold_file"]
+
+_PRIVATE_FILE: Final = 0o600
+
+
+def hold_file(path: Path) -> int | None:
+    """Lock a file, which is made where it is not there, its owner's alone; None while somebody holds it.
+
+    The lock ends with the last copy of the descriptor that this returns: when it is closed here and in every child that
+    was forked meanwhile, or when all of them have died.
+
+    Raises:
+        OSError: the file cannot be made or locked.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class WriterLock:
@@ -26,16 +50,8 @@ class WriterLock:
             OSError: the directory cannot be written.
         """
         directory.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(directory / token, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(directory, token, descriptor)
+        descriptor = hold_file(directory / token)
+        return None if descriptor is None else cls(directory, token, descriptor)
 
     def is_held(self) -> bool:
         """Whether it keeps others away still: not after somebody removed its file."""
