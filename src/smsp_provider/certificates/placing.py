@@ -21,7 +21,7 @@ def previous_of(file: Path) -> Path:
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """A new file that its owner alone may read, from the first moment on.
+    """A new file that its owner alone may read, from the first moment on; none is left where it cannot be written.
 
     Raises:
         FileExistsError: something is there already.
@@ -95,16 +95,22 @@ def _fresh(file: Path) -> Path:
 def _write(file: Path, content: bytes, mode: int) -> None:
     if file.name.endswith(".fresh"):
         file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-        os.fchmod(stream.fileno(), mode)
-        # Where root places files for a service, they are the service's: as those before them, or their directory.
-        owner = _owner(file)
-        if owner != (os.geteuid(), os.getegid()):
-            with suppress(PermissionError):
-                os.fchown(stream.fileno(), *owner)
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, mode)
+            # Where root places files for a service, they are the service's: as those before them, or their directory.
+            owner = _owner(file)
+            if owner != (os.geteuid(), os.getegid()):
+                with suppress(PermissionError):
+                    os.fchown(descriptor, *owner)
+            stream.write(content)
+            stream.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        # Half of a key is none, and would keep the name from the next one.
+        file.unlink()
+        raise
 
 
 def _owner(file: Path) -> tuple[int, int]:

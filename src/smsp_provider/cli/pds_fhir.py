@@ -1,7 +1,6 @@
 """``smsp pds-fhir``: the key pair by which PDS FHIR knows this provider."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import RSAAlgorithm
 
+from smsp_provider.certificates.placing import write_private, write_public
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 
 __all__ = ["make_key_pair", "pds_fhir"]
@@ -71,13 +71,10 @@ def make_key_pair(directory: Path, kid: str, bits: int = _BITS) -> tuple[Path, P
     private = directory / f"{kid}.key"
     made = rsa.generate_private_key(_EXPONENT, bits)
     content = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+    write_private(private, content)
     public = RSAAlgorithm.to_jwk(made.public_key(), as_dict=True)
     entry = {"kty": "RSA", "kid": kid, "alg": "RS512", "use": "sig", "n": public["n"], "e": public["e"]}
-    beside = jwks.with_name("jwks.json.new")
-    beside.write_text(json.dumps({"keys": [*known, entry]}, indent=2) + "\n", encoding="utf-8")
-    beside.replace(jwks)
+    write_public(jwks, (json.dumps({"keys": [*known, entry]}, indent=2) + "\n").encode("ascii"))
     return private, jwks
 
 
