@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATH = "/smsp/pds"
 
 PROGRAM = """
-import json, sys, time
+import json, os, sys, time
 from ssl import TLSVersion
 from pathlib import Path
 from audit_samples import SystemClock
@@ -44,6 +44,8 @@ from smsp_provider.web.server import Listener, SocketAccess, Supervision, run
 from smsp_provider.web.tls import ServerTLS
 
 options = json.loads(sys.argv[1])
+if options["cpus"]:
+    os.sched_setaffinity(0, options["cpus"])
 if options["adapter"] == "spyne":
     from smsp_provider.web.spyne_app import make_app
 else:
@@ -79,7 +81,7 @@ def tls():
     crl = Path(options["crl"]) if options["crl"] else None
     return ServerTLS(certificate, key, ca, crl, TLSVersion[options["least"]])
 
-size = options["workers"], options["threads"], options["graceful"]
+size = options["workers"], options["threads"], options["graceful"], options["pinned"]
 if options["bind"].startswith("unix:"):
     listener = Listener(options["bind"], None, *size, SocketAccess(0o660))
 else:
@@ -117,6 +119,8 @@ class Server:
             "broken_by": "",
             "crl": "",
             "least": "TLSv1_2",
+            "cpus": [],
+            "pinned": True,
             **options,
         }
         self.pki = pki

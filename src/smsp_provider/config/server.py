@@ -85,6 +85,11 @@ class Server(Section):
     https: HTTPSListener | None = Field(None, description="The mutual TLS listener; none when unset.")
     proxy: ProxyListener | None = Field(None, description="The listener behind nginx; none when unset.")
     workers: int = Field(2, ge=1, le=64, description="Worker processes of each listener.")
+    pin_workers: bool = Field(
+        True,
+        description="Whether each worker keeps to one CPU, which makes it faster. It does so only where workers is as "
+        "many as the CPUs that this host gives the provider, or a multiple of them.",
+    )
     threads: int = Field(
         64, ge=1, le=4096, description="Threads of each worker: requests that can wait for Spine at once."
     )

@@ -47,7 +47,7 @@ def build_application(settings: Settings, observer: Observer) -> WSGIApplication
 def listeners(settings: Settings) -> dict[str, Listener]:
     """The listeners of the settings by name: ``https``, ``proxy`` and ``http``, as far as they are set."""
     server = settings.server
-    size = (server.workers, server.threads, server.graceful_stop_seconds)
+    size = (server.workers, server.threads, server.graceful_stop_seconds, server.pin_workers)
     found: dict[str, Listener] = {}
     if server.https is not None:
         found["https"] = Listener(server.https.bind, tls_files(server.https), *size)

@@ -18,6 +18,7 @@ from gunicorn.errors import HaltServer
 
 from smsp_provider.audit.operator_events import Alert, AlertKind
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
+from smsp_provider.web.cpus import cpu_for, keep_to, usable_cpus
 from smsp_provider.web.edge import WSGIApplication
 from smsp_provider.web.memory import settle
 from smsp_provider.web.tls import ServerTLS
@@ -68,7 +69,7 @@ class Listener:
 
     With ``access`` it is ``unix:`` and a path, for a proxy that is believed (:mod:`smsp_provider.web.proxy`).
     ``threads`` of each of the ``workers`` wait for Spine at once. ``graceful_stop_seconds`` is how long requests under
-    way may go on after SIGTERM.
+    way may go on after SIGTERM. ``pinned`` workers keep to one CPU each, where they share the CPUs evenly.
 
     Raises:
         ValueError: plain HTTP on another address than loopback, an address without a port, or a unix socket that
@@ -80,6 +81,7 @@ class Listener:
     workers: int = 2
     threads: int = 64
     graceful_stop_seconds: float = 30
+    pinned: bool = True
     access: SocketAccess | None = None
 
     def __post_init__(self) -> None:
@@ -170,6 +172,8 @@ def _settings(listener: Listener, supervision: Supervision) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "secure_scheme_headers": {},
+        "pre_fork": _placing(listener),
+        "post_fork": lambda _arbiter, worker: keep_to(worker.cpu),
         "post_worker_init": lambda _worker: settle(),
         "worker_exit": lambda _arbiter, _worker: supervision.at_worker_end(),
         "child_exit": _after_worker(supervision),
@@ -224,6 +228,16 @@ class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def handle_usr2(self) -> None:
         """Stay: gunicorn would start the whole command once more beside this one."""
         self.log.warning("SIGUSR2 is not for this provider: a new version is a new start, new files are SIGHUP.")
+
+
+def _placing(listener: Listener) -> Callable[[Arbiter, BoundWorker], None]:
+    usable = usable_cpus() if listener.pinned else frozenset()
+
+    def place(arbiter: Arbiter, worker: BoundWorker) -> None:
+        taken = [other.cpu for other in arbiter.WORKERS.values()]
+        worker.cpu = cpu_for(taken, usable, listener.workers)
+
+    return place
 
 
 def _after_worker(supervision: Supervision) -> Callable[[object, object], None]:

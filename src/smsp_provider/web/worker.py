@@ -60,6 +60,9 @@ _STATUS: Final = (
 class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A thread worker that takes its share of the connections, and answers what is not HTTP with a bare status."""
 
+    cpu: int | None = None
+    """The one that it keeps to, chosen before it begins."""
+
     _next_starved_note = 0.0
 
     def load_wsgi(self) -> None:
