@@ -4,12 +4,12 @@ from typing import Final
 
 import click
 from click.core import ParameterSource
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from smsp_provider.cli.exit_codes import CannotStart, ExitCode
 from smsp_provider.storage.postgres_audit_form import CannotPrepare
 from smsp_provider.storage.postgres_audit_form import prepare as prepare_trail
+from smsp_provider.storage.postgres_driver import NO_DRIVER
+from smsp_provider.storage.postgres_owner_url import parse_owner_url
 
 __all__ = ["prepare"]
 
@@ -35,24 +35,16 @@ def prepare(context: click.Context, url: str, role: str) -> int:
     To be run before the first start with audit.store, and again after each update; a second time it changes nothing.
     Rights that somebody gave the provider besides are taken back.
     """
-    parsed = _parsed(url)
+    try:
+        parsed = parse_owner_url(url)
+    except ValueError as error:
+        raise click.UsageError(f"--owner-url {error}") from None
     if parsed.password is not None and context.get_parameter_source("url") is ParameterSource.COMMANDLINE:
         raise click.UsageError(f"others can read the password in a command line: put the URL into {_VARIABLE}")
     try:
         prepare_trail(parsed, role, click.echo)
     except ImportError:
-        raise CannotStart("the driver of PostgreSQL is missing: install the extra 'postgres'") from None
+        raise CannotStart(NO_DRIVER) from None
     except CannotPrepare as error:
         raise CannotStart(str(error)) from None
     return ExitCode.OK
-
-
-def _parsed(url: str) -> URL:
-    # (The value is not quoted: it may hold a password.)
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise click.UsageError("--owner-url is not a URL") from None
-    if parsed.drivername not in ("postgresql", "postgresql+psycopg"):
-        raise click.UsageError("--owner-url: postgresql://OWNER@HOST/DATABASE")
-    return parsed

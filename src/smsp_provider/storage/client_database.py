@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from smsp_provider.storage.clients_schema import VERSION_TABLE
+from smsp_provider.storage.postgres_driver import NO_DRIVER
 from smsp_provider.storage.private_file import NotPrivate, check_private, make_private
 from smsp_provider.storage.sqlite_connection import to_log_mode
 
@@ -48,7 +49,7 @@ class ClientDatabase:
         try:
             self._engine: Final = _for_postgresql(self._url) if self.file is None else _for_sqlite(self.file)
         except ImportError:
-            raise RegistryBroken("the driver of PostgreSQL is missing: install the extra 'postgres'") from None
+            raise RegistryBroken(NO_DRIVER) from None
 
     def __str__(self) -> str:
         return self._url.render_as_string(hide_password=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smsp_provider.storage.audit_database import StorageUnsafe
+from smsp_provider.storage.postgres_driver import NO_DRIVER
 
 __all__ = ["importing_postgres"]
 
@@ -18,4 +19,4 @@ def importing_postgres() -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise StorageUnsafe("the driver of PostgreSQL is missing: install the extra 'postgres'") from None
+        raise StorageUnsafe(NO_DRIVER) from None
