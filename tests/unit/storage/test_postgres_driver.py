@@ -1,4 +1,4 @@
-"""The driver of PostgreSQL is an extra: without it, whoever keeps a registry or prepares a trail is told what to add."""
+"""The driver of PostgreSQL is an extra: without it, who keeps a registry or prepares a trail is told what to add."""
 
 import subprocess
 import sys
