@@ -34,10 +34,11 @@ def frozen(cls: type[_Class]) -> type[_Class]:
 
     It is what ``dataclass(frozen=True, slots=True, repr=False)`` makes, but for the constructor: that one goes round
     the guard by the name of each field, which takes three times as long as to set the slots themselves. Defaults are
-    values.
+    values, and the fields are the parameters, each by its place or by its name: what else a dataclass knows is refused.
 
     Raises:
-        TypeError: a default is made by a function.
+        TypeError: a default is made by a function, or a field is no parameter, or has no place among them
+            (``init=False``, ``kw_only``), or a parameter is no field (``InitVar``).
     """
     made: Any = dataclass(frozen=True, slots=True, repr=False)(cls)
     made.__init__ = _constructor(made)
@@ -47,6 +48,10 @@ def frozen(cls: type[_Class]) -> type[_Class]:
 
 def _constructor(made: type[Any]) -> object:
     """A constructor that sets the slots, written as text and made a function as ``dataclass`` does with its own."""
+    # Those that a dataclass takes by their places.
+    odd = {one.name for one in fields(made)} ^ set(made.__match_args__)
+    if odd:
+        raise TypeError(f"{', '.join(sorted(odd))}: a parameter and no field, or a field that has no place among them")
     names: dict[str, Any] = {}
     parameters, statements = ["self"], []
     for one in fields(made):

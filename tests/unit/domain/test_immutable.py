@@ -1,7 +1,7 @@
 """What the values of a request are like that the type checker keeps as they are."""
 
 from copy import deepcopy
-from dataclasses import FrozenInstanceError, field, replace
+from dataclasses import KW_ONLY, FrozenInstanceError, InitVar, field, replace
 from inspect import signature
 
 import pytest
@@ -110,3 +110,34 @@ def test_a_frozen_value_has_no_default_that_a_function_makes() -> None:
 
     with pytest.raises(TypeError, match="parts"):
         frozen(Made)
+
+
+class _Derived:
+    number: str
+    length: int = field(init=False, default=0)
+
+
+class _Named:
+    number: str
+    born: str = field(kw_only=True)
+
+
+class _NamedFromHere:
+    number: str
+    _: KW_ONLY
+    born: str = ""
+
+
+class _Passing:
+    number: str
+    born: InitVar[str]
+
+
+@pytest.mark.parametrize(
+    ("plain", "field_name"),
+    [(_Derived, "length"), (_Named, "born"), (_NamedFromHere, "born"), (_Passing, "born")],
+    ids=["no parameter", "by name alone", "by name alone from here on", "no field"],
+)
+def test_a_frozen_value_is_made_of_all_its_fields_in_their_places(plain: type, field_name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{field_name}: a parameter and no field, or a field that has no place"):
+        frozen(plain)
