@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from audit_trails import chain_rows
 from sandbox_process import COMMAND, environment, members, run_smsp
-from served_provider import ServedProvider, served
+from served_provider import PATH, ServedProvider, served
 from smsp_provider.audit.roots import parse
 from smsp_provider.cli.exit_codes import CannotStart
 from smsp_provider.cli.serve import check_roots
@@ -132,6 +134,51 @@ def test_who_ended_the_lanes_of_killed_workers_ends_its_own_at_the_stop(tmp_path
         assert provider.stop() == 0
     assert unended(folder) == []
     assert witnessed(witness) == written(folder)
+
+
+def refused(provider: ServedProvider, times: int) -> None:
+    """Send what is no message: the first of a minute is on record by itself, the others are counted."""
+    for _ in range(times):
+        with closing(provider.connection()) as connection:
+            connection.request("POST", PATH, b"<", {"Content-Type": "text/xml; charset=utf-8"})
+            assert connection.getresponse().status == 500
+
+
+def kinds(folder: Path) -> list[str]:
+    return [row.kind for row in chain_rows(folder / "audit" / "audit.db")]
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_what_was_refused_in_the_last_minute_and_the_end_of_the_keepers_lane_are_in_the_last_root(
+    tmp_path: Path, witness: Path
+) -> None:
+    folder = tmp_path / "provider"
+    with served(folder) as (provider, _):
+        refused(provider, 5)
+        assert provider.stop() == 0
+    assert "refusals" in kinds(folder)
+    assert unended(folder) == []
+    assert witnessed(witness) == written(folder)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_witness_that_is_silent_keeps_no_record_out_of_the_last_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "provider"
+    monkeypatch.setenv("SMSP_AUDIT__FOLD_SECONDS", "0.1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # It takes connections, and never says anything.
+        monkeypatch.setenv("SMSP_AUDIT__WITNESS_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/roots")
+        with served(folder) as (provider, _):
+            until(lambda: "audit-witness-unavailable" in provider.log.read_text())
+            refused(provider, 5)
+            assert provider.stop() == 0
+    assert "refusals" in kinds(folder)
+    assert unended(folder) == []
+    with closing(sqlite3.connect(folder / "audit" / "audit.db")) as connection:
+        (statement,) = connection.execute("SELECT statement FROM root ORDER BY number DESC LIMIT 1").fetchone()
+    assert parse(statement).records == written(folder)
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")

@@ -54,6 +54,22 @@ def test_a_provider_answers_with_its_trail_in_postgresql_and_never_without_it(tm
             assert database.last_root() is not None, "the keeper bound it"
 
 
+@pytest.mark.slow
+def test_a_provider_stops_though_the_database_does_not_answer_and_the_next_start_ends_its_lanes(tmp_path: Path) -> None:
+    with PostgresInstance() as postgres:
+        url = prepared_on(postgres)
+        with served(tmp_path, audit=f'store = "{url}", ', workers=1) as (provider, _):
+            assert provider.ask().code == "SMSP-0000"
+            postgres.freeze()
+            assert provider.stop() == 0
+        postgres.thaw()
+        with served(tmp_path, audit=f'store = "{url}", ', workers=1) as (provider, _):
+            assert provider.stop() == 0
+        with closing(PostgresAuditDatabase(url)) as database:
+            assert whole_chain(database)
+            assert database.unended() == []
+
+
 def _wait_for(happens: Callable[[], bool]) -> None:
     give_up = time.monotonic() + _BACK_SECONDS
     while not happens():

@@ -5,7 +5,7 @@ hosts with one trail one keeper leads; the others do what is about their own hos
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,6 @@ from smsp_provider.observe.alerts import finish_alerts
 from smsp_provider.observe.logs import LogObserver
 from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.keeper_state import KeeperState, write_keeper_state
-from smsp_provider.storage.shared_refusals import SharedRefusals
 from smsp_provider.wiring.audit import build_audit, build_audit_database, keep_to_trail
 from smsp_provider.wiring.deletion import finishing
 from smsp_provider.wiring.provider import build_refusals
@@ -33,6 +32,8 @@ _LOCK: Final = "keeper"
 _NICE: Final = 10
 _LAST_ALERTS_SECONDS: Final = 2.0
 _REFUSALS_SECONDS: Final = 5.0
+_LAST_TASKS_SECONDS: Final = 3.0
+"""At the end no task is begun later than this: `smsp serve` waits some seconds, and then ends this process."""
 
 
 def keeper_state_file(settings: Settings) -> Path:
@@ -41,7 +42,9 @@ def keeper_state_file(settings: Settings) -> Path:
 
 
 def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> int:
-    """Keep the trail of this mark until told to stop; the exit code. At the end it does all tasks once more.
+    """Keep the trail of this mark until told to stop; the exit code.
+
+    At the end it writes what it has still to write, ends its own lane, and binds all of it with a last root.
 
     Raises:
         OSError: a file of the settings that a witness needs cannot be read.
@@ -55,14 +58,29 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
     refusals = build_refusals(settings, clock, observer, audit)
     index = IndexTask(settings, database, clock, observer)
     erasing = finishing(settings, database, clock, index.tell_damage)
-    tasks = _tasks(folder, refusals, index, erasing, host_tasks(settings, observer, clock))
+    roots = KeeperTask("roots of the audit trail", folder.run)
+    search = KeeperTask("search index of the audit trail", index.run)
+    tasks = [
+        # Before the roots: what is written is bound in the same turn.
+        KeeperTask("refused requests", refusals.run, every=_REFUSALS_SECONDS, alone=False),
+        roots,
+        search,
+        KeeperTask("deletions that were interrupted", erasing, alone=False),
+        *host_tasks(settings, observer, clock),
+    ]
+    last_tasks = [
+        KeeperTask("refused requests at the end", refusals.finish, alone=False),
+        KeeperTask("the end of its own lane", audit.close_session, alone=False),
+        roots,
+        search,
+    ]
     keeper = Keeper(tasks, lambda: database.take(_LOCK), observer)
     note = _noting(settings, keeper, folder, clock)
     try:
         while not signals.wait(settings.audit.fold_seconds):
             keeper.turn()
             note()
-        keeper.turn()
+        keeper.do_last(last_tasks, _LAST_TASKS_SECONDS)
         note()
     finally:
         keeper.end()
@@ -71,23 +89,6 @@ def run_keeper(settings: Settings, audit_mark: str, observer: LogObserver) -> in
         database.close()
         finish_alerts(_LAST_ALERTS_SECONDS)
     return 0
-
-
-def _tasks(
-    folder: AuditFolder,
-    refusals: SharedRefusals,
-    index: IndexTask,
-    erasing: Callable[[], None],
-    of_the_host: Iterable[KeeperTask],
-) -> list[KeeperTask]:
-    """All that is done in a turn, in this order."""
-    return [
-        KeeperTask("roots of the audit trail", folder.run),
-        KeeperTask("refused requests", refusals.run, every=_REFUSALS_SECONDS, alone=False),
-        KeeperTask("search index of the audit trail", index.run),
-        KeeperTask("deletions that were interrupted", erasing, alone=False),
-        *of_the_host,
-    ]
 
 
 def _noting(settings: Settings, keeper: Keeper, folder: AuditFolder, clock: Clock) -> Callable[[], None]:

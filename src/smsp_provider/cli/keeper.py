@@ -4,7 +4,7 @@ A task that fails is tried again, and stops no other. Operators are told once th
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,6 +75,15 @@ class Keeper:
             if now >= turns.next_at and (self._lock is not None or not turns.task.alone):
                 self._run(turns, now)
 
+    def do_last(self, tasks: Iterable[KeeperTask], seconds: float) -> None:
+        """Do these once more before the end, due or not, in this order; none is begun when so many seconds are over."""
+        until = self._monotonic() + seconds
+        self._find_out_who_leads()
+        for task in tasks:
+            now = self._monotonic()
+            if now < until and (self._lock is not None or not task.alone):
+                self._run(self._turns_of(task), now)
+
     def end(self) -> None:
         """Let another process lead."""
         if self._lock is not None:
@@ -90,6 +99,10 @@ class Keeper:
         except AuditUnavailable:
             # The tasks will say so.
             self._lock = None
+
+    def _turns_of(self, task: KeeperTask) -> _Turns:
+        """What is known of a task, so that nothing is told twice of it; a task that is for the end alone is new."""
+        return next((turns for turns in self._turns if turns.task is task), None) or _Turns(task)
 
     def _run(self, turns: _Turns, now: float) -> None:
         task = turns.task

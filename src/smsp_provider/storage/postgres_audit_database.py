@@ -182,6 +182,13 @@ class PostgresAuditDatabase(PostgresTrailReader):
                 self._seen.add(lane.id)
             return head
 
+    def open_intents(self, writer: str) -> Sequence[str]:
+        """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.open_intents`."""
+        # It may take long. But whoever ends asks this too, and is not to wait as long for a server that hangs.
+        with self._writing() as connection:
+            connection.execute("SELECT")
+        return super().open_intents(writer)
+
     def write_root(self, root: SignedRoot) -> None:
         """See :meth:`smsp_provider.storage.audit_database.AuditDatabase.write_root`."""
         with self._writing() as connection, connection.durable():

@@ -95,6 +95,14 @@ class SharedRefusals:
         """
         self._flush(self._minute())
 
+    def finish(self) -> None:
+        """Write all that was counted, also in the minute that runs: for the end, when nobody counts any more.
+
+        Raises:
+            AuditUnavailable: something could not be written; it stays in the table, for the next start.
+        """
+        self._flush(self._minute() + 1)
+
     def _minute(self) -> int:
         return int(self._clock.now().timestamp()) // _MINUTE_SECONDS
 

@@ -20,8 +20,8 @@ _QUICK_SECONDS: Final = 0.5
 """A witness that takes roots so quickly gets twice as many the next time, and any other one by one."""
 _BETWEEN_ATTEMPTS: Final = timedelta(seconds=5)
 _BETWEEN_ALERTS: Final = timedelta(minutes=10)
-_MOST_SECONDS: Final = 5.0
-"""For catching up in one go: other work waits meanwhile."""
+_MOST_SECONDS: Final = 2.0
+"""For catching up in one go: other work waits meanwhile, and the end of the process."""
 
 
 class WitnessDiffers(Exception):

@@ -110,6 +110,39 @@ def test_only_who_leads_does_what_one_alone_may() -> None:
     assert (alone.runs, lost.released, world.keeper.leads) == (5, 1, False)
 
 
+def test_at_the_end_tasks_are_done_in_order_whether_due_or_not_and_none_is_begun_too_late() -> None:
+    done: list[str] = []
+    world = World({})
+
+    def task(name: str, seconds: float = 1.0, *, alone: bool = False) -> KeeperTask:
+        def work() -> None:
+            done.append(name)
+            world.time.at += seconds
+
+        return KeeperTask(name, work, 60.0, alone)
+
+    def fail() -> None:
+        done.append("bad")
+        raise AuditUnavailable("no answer")
+
+    bad, rare = KeeperTask("bad", fail), task("rare", alone=True)
+    keeper = Keeper([bad, rare], lambda: world.lock, world.listener, world.time)
+    keeper.turn()
+    keeper.turn()
+    assert (done, world.told()) == (["bad", "rare", "bad"], ["bad: no answer"])
+    done.clear()
+    keeper.do_last([task("first"), bad, rare, task("slow", 9.0), task("too late")], 3.0)
+    # What was told is not told again.
+    assert (done, world.told()) == (["first", "bad", "rare", "slow"], ["bad: no answer"])
+
+
+def test_at_the_end_who_does_not_lead_leaves_the_rest_to_who_does() -> None:
+    alone, own = Work(), Work()
+    world = World({}, lock=None)
+    world.keeper.do_last([KeeperTask("alone", alone), KeeperTask("own", own, alone=False)], 3.0)
+    assert (alone.runs, own.runs) == (0, 1)
+
+
 def test_a_keeper_that_ends_lets_another_one_lead() -> None:
     world = World({})
     world.turns(1)

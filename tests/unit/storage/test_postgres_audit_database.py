@@ -332,6 +332,23 @@ def test_a_chain_that_was_changed_while_its_writer_was_cut_off_is_not_written_on
             database.append(lane, [row_of(3)])
 
 
+def test_a_writer_that_ends_does_not_wait_for_a_frozen_server_as_long_as_a_reader_does(
+    instance: PostgresInstance,
+) -> None:
+    database = PostgresAuditDatabase(prepared_on(instance), wait_s=2.0)
+    lane = begin(database)
+    assert database.open_intents(lane.writer) == []
+    instance.freeze()
+    began = time.monotonic()
+    try:
+        with pytest.raises(AuditUnavailable, match="in time"):
+            database.open_intents(lane.writer)
+        assert time.monotonic() - began < 50, "a reader waits for a minute"
+    finally:
+        instance.thaw()
+        database.close()
+
+
 @pytest.mark.rule("SMSP-AUDIT-001")
 def test_a_frozen_server_is_noticed_and_a_commit_of_unknown_end_is_settled(instance: PostgresInstance) -> None:
     database = PostgresAuditDatabase(prepared_on(instance), wait_s=2.0)

@@ -110,6 +110,19 @@ def test_each_minute_and_each_peer_has_a_first_of_its_own(world: World) -> None:
     assert [world.refuse(junk(3, peer)) for peer in (PEER, other, bare)] == [False] * 3
 
 
+def test_at_the_end_the_minute_that_runs_is_written_too(world: World) -> None:
+    for number in range(3):
+        world.refuse(junk(number))
+    world.refusals.run()
+    assert world.written() == []
+    world.refusals.finish()
+    world.refusals.finish()
+    (one,) = world.written()
+    assert (one.minute, [count.times for count in one.counts]) == (MINUTE, [2])
+    # Who is refused in the rest of the minute, by a provider that was started again, begins anew.
+    assert [world.refuse(junk(number)) for number in (3, 4)] == [False, True]
+
+
 def test_a_minute_is_written_once(world: World) -> None:
     for number in range(3):
         world.refuse(junk(number))
