@@ -277,8 +277,17 @@ def test_a_witness_for_a_trail_that_is_there_already_is_begun_on_purpose(
     with served(folder) as (provider, _):
         assert provider.stop() == 0
     monkeypatch.setenv("SMSP_AUDIT__WITNESS_FILE", str(witness))
+    missing = verified(folder)
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert "`smsp audit witness begin` begins it" in missing.stderr
+    witness.touch()
+    empty = verified(folder)
+    assert empty.returncode == 0
+    assert "it has no root although the trail has: `smsp audit witness begin` begins it" in empty.stderr
+    assert "which has not got the last" in empty.stdout
     with served(folder) as (provider, _):
-        until(lambda: "witness begin" in provider.log.read_text())
+        # At the start, and by the keeper.
+        until(lambda: provider.log.read_text().count("witness begin") == 2)
         begun = run_smsp("audit", "witness", "begin", "--config", folder / "provider.toml")
         assert begun.returncode == 0, begun.stderr
         until(lambda: witnessed(witness) == written(folder))

@@ -38,6 +38,10 @@ from smsp_provider.wiring.roots import build_books, build_signing_keys, check_wi
 __all__ = ["verify_command"]
 
 _SHOWN: Final = 20
+_NO_WITNESS_FILE: Final = (
+    "it is not there. If it never was, `smsp audit witness begin` begins it, or for a trail that has no roots yet the "
+    "first start of the provider; else somebody removed it: --witness names a copy"
+)
 
 
 @click.command("verify")
@@ -139,7 +143,7 @@ def _lines(settings: Settings, files: tuple[Path, ...]) -> Iterator[SignedRoot] 
         if kept is None:
             return None
         if not kept.exists():
-            raise CannotStart(f"audit.witness_file: {kept}: it is not there")
+            raise CannotStart(f"audit.witness_file: {kept}: {_NO_WITNESS_FILE}")
         files = (kept,)
     return chain.from_iterable(map(read_witness_file, files))
 
@@ -156,7 +160,7 @@ def _public_key(settings: Settings, file: Path | None) -> bytes | None:
 
 
 def _ask_witnesses(settings: Settings, reader: TrailReader) -> tuple[Finding, ...]:
-    """What witnesses that keep no file here say of the last root."""
+    """What the witnesses say of the last root; a warning where one cannot be asked, or has none."""
     try:
         for silent in check_witnesses(settings, reader, SystemClock()):
             click.echo(f"warning: {silent}", err=True)

@@ -13,8 +13,12 @@ from smsp_provider.audit.operator_events import Alert, AlertKind, Observer
 from smsp_provider.audit.witness import Witness, WitnessUnavailable
 from smsp_provider.engine.ports import Clock
 
-__all__ = ["WitnessDiffers", "WitnessHanding", "compare"]
+__all__ = ["NOT_BEGUN", "WitnessDiffers", "WitnessHanding", "compare"]
 
+NOT_BEGUN: Final = (
+    "it has no root although the trail has: `smsp audit witness begin` begins it, if it never had one; else it was "
+    "emptied"
+)
 _BATCH: Final = 200
 _QUICK_SECONDS: Final = 0.5
 """A witness that takes roots so quickly gets twice as many the next time, and any other one by one."""
@@ -142,7 +146,7 @@ class WitnessHanding:
             if next(iter(self._database.roots()), None) is None:
                 self._may_begin = True
             if not self._may_begin:
-                raise _NotBegun("it has no root although the trail has: `smsp audit witness begin` begins it")
+                raise _NotBegun(NOT_BEGUN)
         self._at = 0 if found is None else found.number
         return self._at
 

@@ -15,7 +15,7 @@ from smsp_provider.storage.audit_folder import AuditFolder
 from smsp_provider.storage.audit_signing_key import SigningKeyFile, make_signing_key
 from smsp_provider.storage.sqlite_audit_books import SqliteTrailBooks
 from smsp_provider.storage.witness_file import WitnessFile
-from smsp_provider.storage.witness_handing import WitnessHanding, compare
+from smsp_provider.storage.witness_handing import NOT_BEGUN, WitnessHanding, compare
 from smsp_provider.wiring.postgres import importing_postgres
 
 __all__ = [
@@ -105,7 +105,9 @@ def witness_warnings(settings: Settings) -> tuple[str, ...]:
 
 
 def check_witnesses(settings: Settings, database: TrailReader, clock: Clock) -> tuple[str, ...]:
-    """See that no witness knows of roots that the database has not; returns a text for each that cannot be asked.
+    """See that no witness knows of roots that the database has not.
+
+    Returns a text for each that cannot be asked, and for each that has none although the trail has.
 
     Raises:
         WitnessDiffers: one does.
@@ -115,7 +117,8 @@ def check_witnesses(settings: Settings, database: TrailReader, clock: Clock) -> 
     silent = []
     for witness in build_witnesses(settings, clock):
         try:
-            compare(witness, database)
+            if compare(witness, database) is None and next(iter(database.roots()), None) is not None:
+                silent.append(f"the witness {witness.name}: {NOT_BEGUN}")
         except WitnessUnavailable as error:
             silent.append(f"the witness {witness.name} cannot be asked: {error}")
     return tuple(silent)
