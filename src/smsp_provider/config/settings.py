@@ -135,7 +135,10 @@ class ClientSettings(Section):
     )
     refresh_seconds: Seconds = Field(1, le=4, description="How often each worker looks for changes in the registry.")
     stale_seconds: Seconds = Field(
-        30, le=3600, description="How long a worker goes on without the registry; then every request is fault 2100."
+        5,
+        le=3600,
+        description="How old a worker's knowledge of the registry may be, more than refresh_seconds; without newer, "
+        "every request is fault 2100. With more than 5 a disabled client may be let in for longer than 5 s.",
     )
 
     @field_validator("database")
@@ -154,6 +157,12 @@ class ClientSettings(Section):
         if parts.scheme not in ("sqlite", "postgresql+psycopg") or has_control_character(value):
             raise ValueError("sqlite:///FILE or postgresql+psycopg://HOST/DATABASE")
         return value
+
+    @model_validator(mode="after")
+    def _looked_at_before_it_is_old(self) -> Self:
+        if self.stale_seconds <= self.refresh_seconds:
+            raise ValueError("stale_seconds must be more than refresh_seconds, or nobody is let in between two looks")
+        return self
 
     def relaxed(self) -> dict[str, bool]:
         """What is relaxed of these, by the name to be told."""

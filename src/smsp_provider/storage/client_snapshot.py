@@ -1,7 +1,8 @@
 """Who is registered, as one worker process knows it: a copy that a thread of its own keeps fresh.
 
-A request never waits for the database, but for the first look of a worker. The thread starts with the first request,
-so that no thread crosses a fork.
+A request never waits for the database, but for a look that is under way where nothing is known, or nothing new enough:
+the first one of a worker, one of a worker that stood still, one at a slow database. The thread starts with the first
+request, so that no thread crosses a fork.
 """
 
 import os
@@ -31,13 +32,13 @@ class SnapshotPolicy:
     """How fresh a copy has to be, in seconds.
 
     ``refresh_seconds`` pass between two looks at the registry. A copy whose last look that succeeded began more than
-    ``stale_seconds`` ago is not used. ``first_look_seconds`` is how long the requests wait that come before the first
-    look has ended. ``enforce_review`` is that of :class:`ClientBook`.
+    ``stale_seconds`` ago is not used. ``look_seconds`` is how long requests wait then for the look that is under way,
+    unless the one before it failed. ``enforce_review`` is that of :class:`ClientBook`.
     """
 
     refresh_seconds: float
     stale_seconds: float
-    first_look_seconds: float = 4.0
+    look_seconds: float = 4.0
     enforce_review: bool = True
 
 
@@ -80,7 +81,9 @@ class ClientSnapshot:
         self._copy: _Copy | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._first_look = threading.Event()
+        self._looks = threading.Condition()
+        self._lost = False
+        """Whether the last look failed, or was waited for in vain: nobody waits for the next one."""
         self._stop = threading.Event()
         self._next_alert = float("-inf")
         self._told: tuple[date, frozenset[str]] = (date.min, frozenset())
@@ -94,14 +97,33 @@ class ClientSnapshot:
         """See :meth:`smsp_provider.engine.ports.ClientRegistry.book`."""
         if self._thread is None or not self._thread.is_alive():
             self._start()
-        if not self._first_look.is_set() and not self._first_look.wait(self._policy.first_look_seconds):
-            raise RegistryUnavailable("the client registry has not been read yet")
+        copy = self._copy
+        if copy is None or self._is_stale(copy):
+            copy = self._after_the_look()
+        return copy.book
+
+    def _is_stale(self, copy: _Copy) -> bool:
+        return self._clock.monotonic() - copy.looked_at > self._policy.stale_seconds
+
+    def _after_the_look(self) -> _Copy:
+        """The copy, once the look that is under way has made it new enough.
+
+        Raises:
+            RegistryUnavailable: it has not.
+        """
+
+        def is_over() -> bool:
+            return self._lost or not (self._copy is None or self._is_stale(self._copy))
+
+        with self._looks:
+            if not self._looks.wait_for(is_over, self._policy.look_seconds):
+                self._lost = True
         copy = self._copy
         if copy is None:
             raise RegistryUnavailable("the client registry cannot be read")
-        if self._clock.monotonic() - copy.looked_at > self._policy.stale_seconds:
+        if self._is_stale(copy):
             raise RegistryUnavailable("the client registry has not been read for too long")
-        return copy.book
+        return copy
 
     def close(self) -> None:
         """End the thread and close the database; the next :meth:`book` begins again."""
@@ -121,15 +143,19 @@ class ClientSnapshot:
             self._thread.start()
 
     def _keep_fresh(self) -> None:
-        stop, first_look = self._stop, self._first_look
+        stop = self._stop
         while not stop.is_set():
+            lost = True
             try:
                 self._look()
+                lost = False
             except RegistryBroken as broken:
                 self._alert_unavailable(str(broken))
             except Exception as error:  # noqa: BLE001 - a thread that ends would leave the copy to grow old
                 self._alert_unavailable(f"unexpected {type(error).__name__}")
-            first_look.set()
+            with self._looks:
+                self._lost = lost
+                self._looks.notify_all()
             stop.wait(self._policy.refresh_seconds)
 
     def _look(self) -> None:

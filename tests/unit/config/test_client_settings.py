@@ -67,3 +67,15 @@ def test_a_password_or_another_database_is_refused_and_never_repeated(url: str) 
     with pytest.raises(ValidationError) as refused:
         ClientSettings(database=url)
     assert "sesame" not in str(refused.value)
+
+
+@pytest.mark.rule("SMSP-SEC-001")
+def test_nobody_is_let_in_by_what_was_known_more_than_five_seconds_ago() -> None:
+    settings = ClientSettings()
+    assert settings.refresh_seconds < settings.stale_seconds <= 5
+
+
+def test_knowledge_is_not_old_before_it_is_looked_at_again() -> None:
+    assert ClientSettings(refresh_seconds=1, stale_seconds=1.1).stale_seconds == 1.1
+    with pytest.raises(ValidationError, match="stale_seconds must be more than refresh_seconds"):
+        ClientSettings(refresh_seconds=2, stale_seconds=2)

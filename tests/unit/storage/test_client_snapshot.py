@@ -18,7 +18,7 @@ from smsp_provider.domain.clients import Authority, Client
 from smsp_provider.engine.ports import RegistryUnavailable
 from smsp_provider.storage.client_database import ClientDatabase
 from smsp_provider.storage.client_form import prepare
-from smsp_provider.storage.client_registry import ClientChange, ClientStore
+from smsp_provider.storage.client_registry import ClientChange, ClientStore, Mark
 from smsp_provider.storage.client_snapshot import ClientSnapshot, SnapshotPolicy
 from smsp_provider.storage.clients_schema import client as client_table
 from smsp_provider.storage.daily_notices import DailyNotices
@@ -84,10 +84,10 @@ Make = Callable[..., ClientSnapshot]
 def make(file: Path, alerts: Alerts, clock: Clock) -> Iterator[Make]:
     with ExitStack() as made:
 
-        def make_one(refresh: float = 0.02, stale: float = 30.0) -> ClientSnapshot:
+        def make_one(refresh: float = 0.02, stale: float = 30.0, look: float = PATIENCE) -> ClientSnapshot:
             database = ClientDatabase(f"sqlite:///{file}")
             notices = DailyNotices(file.with_name("notices"))
-            policy = SnapshotPolicy(refresh, stale)
+            policy = SnapshotPolicy(refresh, stale, look)
             snapshot = ClientSnapshot(ClientStore(database, clock), NO_ASIDS, clock, alerts, notices, policy)
             made.callback(snapshot.close)
             return snapshot
@@ -191,6 +191,67 @@ def test_old_knowledge_is_used_for_so_long_and_no_longer(
     away.rename(file)
     assert _eventually(lambda: _is_known(snapshot))
     assert _names(snapshot) == ["ward-system"]
+
+
+class Gate:
+    """Where the looks of a snapshot wait while it is closed, as at a slow database; ``reached`` is when one does."""
+
+    def __init__(self, snapshot: ClientSnapshot, patch: pytest.MonkeyPatch) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        mark = snapshot._store.mark
+
+        def look() -> Mark:
+            if not self.opened.is_set():
+                self.reached.set()
+            assert self.opened.wait(PATIENCE)
+            return mark()
+
+        patch.setattr(snapshot._store, "mark", look)
+        assert self.reached.wait(PATIENCE)
+
+
+@pytest.mark.rule("SMSP-SEC-001", "WS-SEC-08")
+def test_who_finds_old_knowledge_waits_for_the_look_under_way_and_gets_what_it_finds(
+    store: ClientStore, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _change(store, "ward-system", client_of())
+    snapshot = make(stale=5)
+    assert _names(snapshot) == ["ward-system"]
+    gate = Gate(snapshot, monkeypatch)
+    _change(store, "ward-system", client_of(enabled=False, disabled_reason="stolen key"))
+    clock.ahead = timedelta(seconds=6)
+    found: list[bool] = []
+    asking = threading.Event()
+
+    def ask() -> None:
+        asking.set()
+        found.append(snapshot.book().clients["ward-system"].client.enabled)
+
+    request = threading.Thread(target=ask)
+    request.start()
+    assert asking.wait(PATIENCE)
+    gate.opened.set()
+    request.join(PATIENCE)
+    assert found == [False]
+
+
+@pytest.mark.rule("WS-SEC-08")
+def test_a_look_that_does_not_end_is_waited_for_once(
+    store: ClientStore, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _change(store, "ward-system", client_of())
+    snapshot = make(stale=5, look=0.5)
+    assert _eventually(lambda: _is_known(snapshot))
+    gate = Gate(snapshot, monkeypatch)
+    clock.ahead = timedelta(seconds=6)
+    began = time.monotonic()
+    for _ in range(200):
+        with pytest.raises(RegistryUnavailable, match="for too long"):
+            snapshot.book()
+    assert time.monotonic() - began < PATIENCE
+    gate.opened.set()
+    assert _eventually(lambda: _is_known(snapshot))
 
 
 def _is_known(snapshot: ClientSnapshot) -> bool:
