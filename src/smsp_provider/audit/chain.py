@@ -119,6 +119,10 @@ class TrailReader(Protocol):
     """All that is kept of a trail, in the order in which it is bound. Implemented by each database.
 
     Every method raises :class:`smsp_provider.audit.trail.AuditUnavailable` where the database cannot be read.
+
+    Iterations read page by page, and hold nothing open in the database between two rows: what is written waits for no
+    reader. Each ends at the last row that there was when its first one was asked for. A content that is erased
+    meanwhile may be among the rows or not.
     """
 
     def trail_id(self) -> str:

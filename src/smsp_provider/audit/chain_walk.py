@@ -25,7 +25,11 @@ class ChainBroken(Exception):
 
 
 class LaneWalk:
-    """A place in a lane: after record ``n`` with this ``link``; at the beginning, unless it was followed before."""
+    """A place in a lane: after record ``n`` with this ``link``; at the beginning, unless it was followed before.
+
+    Whoever walks need not have read all records at one moment: each is held against the link kept of the one before it,
+    wherever that came from, so records of two chains never make one.
+    """
 
     def __init__(self, trail_id: str, lane: Lane, *, n: int = 0, link: bytes | None = None) -> None:
         self._lane: Final = lane

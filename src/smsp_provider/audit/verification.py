@@ -34,7 +34,7 @@ from smsp_provider.audit.verified_roots import RootsCheck
 __all__ = ["Means", "VerificationReport", "verify"]
 
 _READ_TOGETHER: Final = 64
-"""How many lanes are read at the same time: a database holds something open for each."""
+"""How many lanes are read at the same time: of each a page is held in memory, of the chain and of the contents."""
 _PROGRESS: Final = 20_000
 _SETTLED_MICROSECONDS: Final = 15 * 60 * 1_000_000
 """Where a keeper runs, a record is in a root, and what it erased gone, long before it is so much older than the newest.

@@ -74,6 +74,15 @@ class LaneCheck:
 
     The trail may be written meanwhile: what was not there at first is looked for again before it counts as missing.
     Without ``unsealer`` contents are counted, and not opened.
+
+    Databases are read page by page, and each page is of another moment. That is as good as all of one moment: records
+    never change, so what is read early is what it was, and a record that somebody changes, takes away or puts in before
+    it is read does not follow from the link that is kept here of the one before it. What is changed after it was read
+    is for the next verification, and what was linked anew from a place yet unread, or cut off, differs from the roots
+    (:meth:`bind`): neither would be told sooner from one moment. Contents may go meanwhile, lawfully or not: what is
+    missing is compared with the tombstones in the end, after those of what was erased meanwhile were read too.
+    A reading of the chain goes no further than where the lane ended when that began, and the contents are begun after
+    it: so no record comes whose content was written later than the contents that are read beside it.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from smsp_provider.audit.encoding import timestamp
 from smsp_provider.audit.roots import Signer, parse
 from smsp_provider.audit.trail_books import BookedLane, TrailBooks
 from smsp_provider.audit.witness import write_line
-from smsp_provider.storage.audit_database import AuditDatabase
+from smsp_provider.storage.audit_database import AuditDatabase, ErasedRow
 from smsp_provider.storage.audit_signing_key import public_pem
 from smsp_provider.storage.private_file import placing_private
 
@@ -130,9 +130,10 @@ class _Writer:
             yield write_line(root).decode("ascii")
 
     def _lane(self, lane: Lane, head: int) -> Iterator[str]:
+        """The records up to the head. Contents may be erased while they are read, and go as lines without one then."""
         contents = self._database.contents(lane)
         content = next(contents, None)
-        erased = {row.n: row for row in self._database.erased(lane)}
+        erased: dict[int, ErasedRow] = {}
         for record in self._database.chain(lane):
             if record.n > head:
                 return
@@ -142,6 +143,9 @@ class _Writer:
                 yield archive.record_line(lane, ArchivedRecord(record, content.sealed))
                 content = next(contents, None)
                 continue
+            if record.n not in erased:
+                # (Asked again: it may have been erased since, and what is gone from the one table stands in the other.)
+                erased = {row.n: row for row in self._database.erased(lane)}
             row = erased.get(record.n)
             if row is None:
                 raise ArchiveRefused(

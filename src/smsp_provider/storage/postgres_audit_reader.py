@@ -61,7 +61,8 @@ class PostgresTrailReader:
             "SELECT n, lane, kind, at, exchange, commitment, link FROM smsp_audit.chain"
             " WHERE day = %s AND lane = %s AND n > %s ORDER BY n LIMIT %s"
         )
-        for n, number, *rest in self._pages(query, lane.day, lane.id, after=after):
+        last: LiteralString = "SELECT max(n) FROM smsp_audit.chain WHERE day = %s AND lane = %s"
+        for n, number, *rest in self._pages(query, last, lane.day, lane.id, after=after):
             yield ChainedRecord(number, n, *rest)
 
     def contents(self, lane: Lane, *, after: int = 0) -> Iterator[SealedContent]:
@@ -69,7 +70,8 @@ class PostgresTrailReader:
         query: LiteralString = (
             "SELECT n, lane, sealed FROM smsp_audit.content WHERE day = %s AND lane = %s AND n > %s ORDER BY n LIMIT %s"
         )
-        for n, number, sealed in self._pages(query, lane.day, lane.id, after=after):
+        last: LiteralString = "SELECT max(n) FROM smsp_audit.content WHERE day = %s AND lane = %s"
+        for n, number, sealed in self._pages(query, last, lane.day, lane.id, after=after):
             yield SealedContent(number, n, sealed)
 
     def content(self, lane: Lane, n: int) -> SealedContent | None:
@@ -98,7 +100,7 @@ class PostgresTrailReader:
         query: LiteralString = (
             "SELECT number, statement, signature FROM smsp_audit.root WHERE number > %s ORDER BY number LIMIT %s"
         )
-        for row in self._pages(query, after=after):
+        for row in self._pages(query, "SELECT max(number) FROM smsp_audit.root", after=after):
             yield SignedRoot(*row)
 
     def last_root(self) -> SignedRoot | None:
@@ -167,17 +169,29 @@ class PostgresTrailReader:
             "SELECT n, lane, tombstone_lane, tombstone_n FROM smsp_audit.erased"
             " WHERE lane = %s AND n > %s ORDER BY n LIMIT %s"
         )
-        for n, number, *tombstone in self._pages(query, lane.id, after=0):
+        last: LiteralString = "SELECT max(n) FROM smsp_audit.erased WHERE lane = %s"
+        for n, number, *tombstone in self._pages(query, last, lane.id, after=0):
             yield ErasedRow(number, n, *tombstone)
 
-    def _pages(self, query: LiteralString, *values: object, after: int) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query whose last two values are what the first column is above, and how many."""
-        while True:
-            rows = self._fetch(query, *values, after, _PAGE)
+    def _pages(
+        self, query: LiteralString, last: LiteralString, *values: object, after: int
+    ) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query whose last two values are what the first column is above, and how many.
+
+        ``last`` asks for the highest value of that column. It is read up to what there is at the beginning: what is
+        appended meanwhile is left to the next iteration. So who reads two tables side by side, and begins with the
+        second one later, finds all there that belongs to the rows of the first.
+        """
+        rows = self._fetch(query, *values, after, _PAGE)
+        if len(rows) < _PAGE:
             yield from rows
-            if len(rows) < _PAGE:
+            return
+        ((until,),) = self._fetch(last, *values)
+        while rows and until is not None:
+            yield from (row for row in rows if row[0] <= until)
+            if len(rows) < _PAGE or rows[-1][0] >= until:
                 return
-            after = rows[-1][0]
+            rows = self._fetch(query, *values, rows[-1][0], _PAGE)
 
     def _fetch(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         with self._reading, telling_why():

@@ -1,9 +1,13 @@
-"""What a trail in SQLite holds beside its records, for whoever verifies it; also of a copy of the file."""
+"""What a trail in SQLite holds beside its records, for whoever verifies it; also of a copy of the file.
 
+Tables that grow with the records are read page by page, as :mod:`smsp_provider.storage.sqlite_audit_reading` says.
+"""
+
+import math
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +25,10 @@ _OTHER_FORM: Final = "SELECT 1 FROM trail WHERE form IS NOT ?"
 _NUMBERED: Final = " AND ".join(
     f"typeof({column}) = 'integer'" for column in ("lane", "n", "tombstone_lane", "tombstone_n")
 )
+_PAGE: Final = 10_000
+"""Rows of one statement."""
+_FIRST_ID: Final = -(1 << 63)
+"""The least that SQLite has."""
 _MADE: Final = re.compile(r"\s*CREATE (TABLE|INDEX|VIEW|TRIGGER) ([a-z0-9_]+)")
 
 
@@ -48,10 +56,14 @@ class SqliteTrailBooks:
 
     def erasures(self) -> Iterator[BookedErasure]:
         """See :meth:`TrailBooks.erasures`."""
-        return map(
-            BookedErasure._make,
-            self._rows(f"SELECT lane, n, tombstone_lane, tombstone_n FROM erased WHERE {_NUMBERED} ORDER BY lane, n"),  # noqa: S608 - a constant
+        query = (
+            f"SELECT lane, n, tombstone_lane, tombstone_n FROM erased WHERE (lane, n) > (?, ?) AND {_NUMBERED}"  # noqa: S608 - a constant
+            " ORDER BY lane, n LIMIT ?"
         )
+        after: tuple[float, float] = (-math.inf, -math.inf)
+        while rows := self._rows(query, (*after, _PAGE)):
+            yield from map(BookedErasure._make, rows)
+            after = rows[-1][0], rows[-1][1]
 
     def strays(self) -> Iterator[str]:
         """See :meth:`TrailBooks.strays`; besides, the triggers and tables of this form that are gone or changed."""
@@ -86,18 +98,40 @@ class SqliteTrailBooks:
             digits = table[-8:]
             day = f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
             query = (
-                f"SELECT lane, n FROM {table} WHERE lane NOT IN (SELECT id FROM lane WHERE day = ?)"  # noqa: S608 - a name of the shape above
-                " OR id <> (lane << 32 | n) OR typeof(n) <> 'integer' OR n < 1"
+                f"SELECT lane, n FROM {table} WHERE id >= ? AND id <= ?"  # noqa: S608 - a name of the shape above
+                " AND (lane NOT IN (SELECT id FROM lane WHERE day = ?)"
+                " OR id <> (lane << 32 | n) OR typeof(n) <> 'integer' OR n < 1)"
             )
-            for lane, n in self._rows(query, (day,)):
-                yield f"{table}: a row of lane {lane!r}, record {n!r}, which has no place there"
+            with self._asking() as connection:
+                for first, last in _pages(connection, table):
+                    for lane, n in connection.execute(query, (first, last, day)).fetchall():
+                        yield f"{table}: a row of lane {lane!r}, record {n!r}, which has no place there"
 
-    def _rows(self, query: str, values: Sequence[object] = ()) -> Iterator[Any]:
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows of one statement, which is over."""
+        with self._asking() as connection:
+            return connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _asking(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(connect_tolerant(self._path, wait_s=self._wait_s)) as connection:
-                yield from connection.execute(query, values)
+                yield connection
         except (sqlite3.Error, OSError, StorageUnsafe) as error:
             raise unavailable(error) from None
+
+
+def _pages(connection: sqlite3.Connection, table: str) -> Iterator[tuple[int, int]]:
+    """The first and the last id of each page of a day's table, up to where it ends now."""
+    ((end,),) = connection.execute(f"SELECT max(id) FROM {table}").fetchall()  # noqa: S608 - a name of the provider's shape
+    query = f"SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET {_PAGE - 1}"  # noqa: S608 - as above
+    first = _FIRST_ID
+    # (Of another type only in a table that the provider did not make.)
+    while isinstance(end, int) and first <= end:
+        found = connection.execute(query, (first, end)).fetchall()
+        last = found[0][0] if found else end
+        yield first, last
+        first = last + 1
 
 
 def _objects(statements: Sequence[str]) -> dict[str, str]:

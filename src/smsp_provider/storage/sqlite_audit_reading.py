@@ -1,6 +1,10 @@
 """What is kept in an audit trail in SQLite, read: also from a copy of the file, which is never written to.
 
-Source: SMSP-AUDIT-001, 009.
+SQLite cannot begin its write-ahead log anew while somebody is in the middle of a statement. So whoever reads from end
+to end does so page by page, each page a statement of its own: a log that grows for as long as a lane of millions of
+records is read would fill the disk, and what is erased meanwhile would stay in it.
+
+Source: SMSP-AUDIT-001, 009; SQLite documentation (WAL).
 """
 
 import errno
@@ -9,7 +13,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -30,6 +34,10 @@ _OPEN_INTENTS: Final = (
     " SELECT exchange FROM ({rows}) WHERE kind IN ('ending', 'closure')"
 )
 _OF_A_WRITER: Final = 2
+_PAGE: Final = 500
+"""Rows that are held in memory at a time, by each iteration."""
+_LAST_NUMBER: Final = (1 << 63) - 1
+"""The greatest that SQLite has."""
 
 Row = TypeVar("Row")
 
@@ -68,8 +76,8 @@ def connect_tolerant(path: Path, *, wait_s: float) -> sqlite3.Connection:
 class SqliteTrailReader:
     """Implements :class:`smsp_provider.audit.chain.TrailReader` on a file; safe for threads.
 
-    Nothing is opened until it is needed. One connection stays open for what is asked for one by one; each iteration
-    has its own, on the state of the trail at its beginning. ``wait_s`` bounds the wait for the work of others.
+    Nothing is opened until it is needed. One connection stays open, and nothing is under way on it between two calls
+    or two rows of an iteration. ``wait_s`` bounds the wait for the work of others.
     """
 
     def __init__(self, path: Path, *, wait_s: float = 3.0) -> None:
@@ -119,11 +127,11 @@ class SqliteTrailReader:
 
     def chain(self, lane: Lane, *, after: int = 0) -> Iterator[ChainedRecord]:
         """See :meth:`TrailReader.chain`."""
-        return self._rows(lane, after, f"SELECT {_CHAINED} FROM chain_", ChainedRecord._make)  # noqa: S608 - constants
+        return self._of_lane(lane, after, "chain", _CHAINED, ChainedRecord._make)
 
     def contents(self, lane: Lane, *, after: int = 0) -> Iterator[SealedContent]:
         """See :meth:`TrailReader.contents`."""
-        return self._rows(lane, after, "SELECT lane, n, sealed FROM content_", SealedContent._make)
+        return self._of_lane(lane, after, "content", "lane, n, sealed", SealedContent._make)
 
     def content(self, lane: Lane, n: int) -> SealedContent | None:
         """See :meth:`TrailReader.content`."""
@@ -141,8 +149,8 @@ class SqliteTrailReader:
 
     def roots(self, *, after: int = 0) -> Iterator[SignedRoot]:
         """See :meth:`TrailReader.roots`."""
-        query = "SELECT number, statement, signature FROM root WHERE number > ? ORDER BY number"
-        return self._iterate(query, (after,), SignedRoot._make)
+        query = "SELECT number, number, statement, signature FROM root WHERE number > ? AND number <= ? ORDER BY number"
+        return _paged(self._ask, query, after, _LAST_NUMBER, SignedRoot._make)
 
     def last_root(self) -> SignedRoot | None:
         """See :meth:`AuditDatabase.last_root`."""
@@ -189,8 +197,11 @@ class SqliteTrailReader:
 
     def erased(self, lane: Lane) -> Iterator[ErasedRow]:
         """See :meth:`AuditDatabase.erased`."""
-        query = "SELECT lane, n, tombstone_lane, tombstone_n FROM erased WHERE lane = ? ORDER BY n"
-        return self._iterate(query, (lane.id,), ErasedRow._make)
+        query = (
+            "SELECT n, lane, n, tombstone_lane, tombstone_n FROM erased"  # noqa: S608 - a number
+            f" WHERE lane = {lane.id:d} AND n > ? AND n <= ? ORDER BY n"
+        )
+        return _paged(self._ask, query, 0, MOST_RECORDS, ErasedRow._make)
 
     def _lanes(self, where: str, values: Sequence[object]) -> list[Lane]:
         try:
@@ -216,24 +227,16 @@ class SqliteTrailReader:
                     raise
                 return []
 
-    def _rows(self, lane: Lane, after: int, query: str, make: Callable[[Any], Row]) -> Iterator[Row]:
-        table = suffix_of(lane.day)
-        if not self._has_table(query.rpartition(" ")[2] + table):
-            return
-        where = " WHERE id > ? AND id <= ? ORDER BY id"
-        yield from self._iterate(query + table + where, (first_id(lane.id, after), last_id(lane.id)), make)
+    def _of_lane(
+        self, lane: Lane, after: int, kind: str, columns: str, make: Callable[[Sequence[Any]], Row]
+    ) -> Iterator[Row]:
+        query = f"SELECT id, {columns} FROM {{}} WHERE id > ? AND id <= ? ORDER BY id"  # noqa: S608 - constants
+        ask = partial(self._of_day, lane, kind)
+        return _paged(ask, query, first_id(lane.id, after), last_id(lane.id), make)
 
     def _ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         with self._asking() as connection:
             return connection.execute(query, values).fetchall()
-
-    def _iterate(self, query: str, values: Sequence[object], make: Callable[[Any], Row]) -> Iterator[Row]:
-        try:
-            with closing(connect_tolerant(self._path, wait_s=self._wait_s)) as connection:
-                for row in connection.execute(query, values):
-                    yield make(row)
-        except (sqlite3.Error, OSError, StorageUnsafe, TypeError) as error:
-            raise unavailable(error) from None
 
     @contextmanager
     def _asking(self) -> Iterator[sqlite3.Connection]:
@@ -249,6 +252,30 @@ class SqliteTrailReader:
             except (sqlite3.Error, OSError, StorageUnsafe) as error:
                 self.close_reader()
                 raise unavailable(error) from None
+
+
+def _paged(
+    ask: Callable[[str, Sequence[object]], list[Any]],
+    query: str,
+    after: int,
+    until: int,
+    make: Callable[[Sequence[Any]], Row],
+) -> Iterator[Row]:
+    """The rows with a key above ``after`` up to ``until``, by ascending key, page by page.
+
+    ``query`` selects the key and what a row is made of, and ends with its order by the key. It is read up to the last
+    key that there is at the beginning: what is appended meanwhile is left to the next iteration. So who reads two
+    tables side by side, and begins with the second one later, finds all there that belongs to the rows of the first.
+    """
+    last = ask(f"{query} DESC LIMIT 1", (after, until))
+    until = last[0][0] if last else after
+    while after < until:
+        page = ask(f"{query} LIMIT ?", (after, until, _PAGE))
+        if not page:
+            return
+        after = page[-1][0]
+        for row in page:
+            yield make(row[1:])
 
 
 _readers: "weakref.WeakSet[SqliteTrailReader]" = weakref.WeakSet()
