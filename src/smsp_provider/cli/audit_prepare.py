@@ -34,6 +34,8 @@ def prepare(context: click.Context, url: str, role: str) -> int:
 
     To be run before the first start with audit.store, and again after each update; a second time it changes nothing.
     Rights that somebody gave the provider besides are taken back.
+    Functions and triggers that somebody changed or removed are made anew.
+    It says which, and what it leaves as it is.
     """
     try:
         parsed = parse_owner_url(url)

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from smsp_provider.storage.migrating import LaterForm, upgrade
+from smsp_provider.storage.postgres_audit_mending import mend_guards, tell_findings
 from smsp_provider.storage.postgres_audit_schema import FUNCTION_RIGHTS, HEAD, SCHEMA, TABLE_RIGHTS, VERSION_TABLE
 
 __all__ = ["CannotPrepare", "prepare"]
@@ -30,6 +31,7 @@ class CannotPrepare(Exception):
 def prepare(url: URL, role: str, tell: Callable[[str], None]) -> bool:
     """Make the audit trail, or bring it to the form of this version, and give ``role`` the rights that it needs.
 
+    Functions and triggers that somebody changed or removed are made anew.
     ``url`` is that of the owner; ``tell`` gets a sentence for each thing that was found or done. All of it is one
     transaction. Returns whether anything but the rights had to be done.
 
@@ -62,8 +64,12 @@ def _prepare(connection: Connection, role: str, tell: Callable[[str], None]) -> 
     else:
         tell(f"the audit trail is there: schema {SCHEMA}, form {HEAD}")
     tell(f"it belongs to {owner}")
+    # (Whatever is set for the role: nothing else may stand for the catalogue.)
+    connection.exec_driver_sql("SET LOCAL search_path = pg_catalog, pg_temp")
+    changed |= mend_guards(connection, tell)
     _grant(connection, role)
     tell(f"{role} may add records and read them, delete contents that are noted as erased, and keep the search index")
+    tell_findings(connection, tell)
     return changed
 
 

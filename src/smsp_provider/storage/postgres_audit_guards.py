@@ -12,46 +12,77 @@ from typing import Any, Final, LiteralString, NamedTuple
 
 from smsp_provider.storage.postgres_audit_schema import FUNCTION_RIGHTS, FUNCTIONS, TABLE_RIGHTS
 
-__all__ = ["guard_findings"]
+__all__ = ["Ask", "Damage", "Guard", "find_damage", "guard_findings"]
 
 Ask = Callable[[LiteralString], Sequence[tuple[Any, ...]]]
 
-_OF_A_DAY: Final = re.compile(r"_[0-9]{8}$")
+_OF_A_DAY: Final = re.compile(r"_[0-9]{8}")
+_PARTITIONED: Final = ("chain", "content")
 _TABLES: Final = ("trail", "lane", "lane_end", "chain", "content", "erased", "root")
+_ALL_TABLES: Final = frozenset(rights.table for rights in TABLE_RIGHTS)
 
 
-class _Guard(NamedTuple):
+class Guard(NamedTuple):
     """A trigger as the migrations make it; ``fires`` are the bits of pg_trigger.tgtype."""
 
     name: str
     fires: int
     function: str
 
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether it fires for each row, and not once for the statement."""
+        return bool(self.fires & _ROW)
+
+    @property
+    def events(self) -> list[str]:
+        """What it fires before."""
+        return [event for event, bit in _EVENTS.items() if self.fires & bit]
+
+
+class Damage(NamedTuple):
+    """What is not as it was made, and what has to be made anew for it: a function, or a guard of a table, or nothing.
+
+    A guard of each row is made for all days with their common table, any other for the table of the day.
+    """
+
+    what: str
+    function: str | None = None
+    guard: Guard | None = None
+    table: str = ""
+
 
 _ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
-_NO_CHANGE: Final = _Guard("no_change", _ROW | _BEFORE | _UPDATE | _DELETE, "refuse")
-_NO_TRUNCATE: Final = _Guard("no_truncate", _BEFORE | _TRUNCATE, "refuse")
+_EVENTS: Final = {"UPDATE": _UPDATE, "DELETE": _DELETE, "TRUNCATE": _TRUNCATE}
+_NO_CHANGE: Final = Guard("no_change", _ROW | _BEFORE | _UPDATE | _DELETE, "refuse")
+_NO_TRUNCATE: Final = Guard("no_truncate", _BEFORE | _TRUNCATE, "refuse")
 _GUARDS: Final = {
     **dict.fromkeys(_TABLES, (_NO_CHANGE, _NO_TRUNCATE)),
     "lane": (
-        _Guard("no_change", _ROW | _BEFORE | _UPDATE, "refuse_but_wrapping"),
-        _Guard("no_delete", _ROW | _BEFORE | _DELETE, "refuse"),
+        Guard("no_change", _ROW | _BEFORE | _UPDATE, "refuse_but_wrapping"),
+        Guard("no_delete", _ROW | _BEFORE | _DELETE, "refuse"),
         _NO_TRUNCATE,
     ),
     "content": (
-        _Guard("no_change", _ROW | _BEFORE | _UPDATE, "refuse"),
-        _Guard("no_delete", _ROW | _BEFORE | _DELETE, "refuse_unless_erased"),
+        Guard("no_change", _ROW | _BEFORE | _UPDATE, "refuse"),
+        Guard("no_delete", _ROW | _BEFORE | _DELETE, "refuse_unless_erased"),
         _NO_TRUNCATE,
     ),
 }
 
-# One statement: a day's tables may be made meanwhile.
+# One statement: a day's tables may be made meanwhile. What inherits from a table is read with it, wherever it is.
 _TRIGGERS: Final[LiteralString] = """
-SELECT c.relname, t.tgname, t.tgenabled = 'A', t.tgtype::int, f.proname,
-    t.tgqual IS NULL AND t.tgattr = ''::int2vector AND f.pronamespace = c.relnamespace
-FROM pg_class AS c LEFT JOIN (pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid)
-    ON t.tgrelid = c.oid AND NOT t.tgisinternal
-WHERE c.relnamespace = 'smsp_audit'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1, 2
+SELECT CASE WHEN c.relnamespace = p.relnamespace OR p.oid IS NULL THEN c.relname
+    ELSE c.relnamespace::regnamespace::text || '.' || c.relname END,
+    CASE WHEN c.relispartition AND c.relnamespace = p.relnamespace THEN p.relname END,
+    c.relnamespace = 'smsp_audit'::regnamespace AND c.relkind <> 'f' AND (p.oid IS NULL OR c.relispartition),
+    t.tgname, t.tgenabled = 'A', t.tgtype::int, f.proname,
+    t.tgqual IS NULL AND t.tgattr = ''::int2vector AND f.pronamespace = 'smsp_audit'::regnamespace
+FROM pg_class AS c LEFT JOIN (pg_inherits AS i JOIN pg_class AS p
+        ON p.oid = i.inhparent AND p.relnamespace = 'smsp_audit'::regnamespace) ON i.inhrelid = c.oid
+    LEFT JOIN (pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid) ON t.tgrelid = c.oid AND NOT t.tgisinternal
+WHERE (c.relnamespace = 'smsp_audit'::regnamespace OR p.oid IS NOT NULL) AND c.relkind IN ('r', 'p', 'f')
+ORDER BY 1, 4
 """
 _DOINGS: Final[LiteralString] = """
 SELECT c.relname, 'rule ' || r.rulename FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
@@ -98,41 +129,68 @@ def guard_findings(ask: Ask) -> Iterator[str]:
     Raises:
         psycopg.Error: as ``ask`` does.
     """
-    yield from _triggers(ask)
+    return (damage.what for damage in find_damage(ask))
+
+
+def find_damage(ask: Ask) -> Iterator[Damage]:
+    """As :func:`guard_findings`, with what has to be made anew."""
+    yield from _tables(ask)
     for table, what in ask(_DOINGS):
-        yield f"the {what} of {table} is nothing of the provider's"
+        yield Damage(f"the {what} of {table} is nothing of the provider's")
     yield from _functions(ask)
-    yield from _rights(ask)
+    yield from map(Damage, _rights(ask))
 
 
-def _triggers(ask: Ask) -> Iterator[str]:
-    """The guards of each table that are gone, off or others, and triggers that are none of them."""
+def _tables(ask: Ask) -> Iterator[Damage]:
+    """Tables that are none of the provider's, and of those that are, what is wrong with their triggers."""
+    parents: dict[str, str | None] = dict.fromkeys(_TABLES)
     found: dict[str, dict[str, tuple[Any, ...]]] = {table: {} for table in _TABLES}
-    for table, name, *facts in ask(_TRIGGERS):
+    others: dict[str, None] = {}
+    for table, parent, is_plain, name, *facts in ask(_TRIGGERS):
+        if not (is_plain and _is_ours(table, parent)):
+            others[table] = None
+            continue
+        parents[table] = parent
         of_table = found.setdefault(table, {})
         if name is not None:
             of_table[name] = tuple(facts)
+    for table in others:
+        yield Damage(f"the table {table} is nothing of the provider's")
     for table, triggers in found.items():
-        guards = _GUARDS.get(_OF_A_DAY.sub("", table), ())
-        for name, fires, function in guards:
-            is_on, *facts = triggers.pop(name, (False,))
-            if not is_on:
-                yield f"the trigger {name} of {table} is gone, or not always on"
-            elif facts != [fires, function, True]:
-                yield f"the trigger {name} of {table} is not as the provider made it"
-        for name in triggers:
-            yield f"the trigger {name} of {table} is nothing of the provider's"
+        yield from _triggers(table, parents[table], triggers)
 
 
-def _functions(ask: Ask) -> Iterator[str]:
+def _is_ours(table: str, parent: str | None) -> bool:
+    """Whether the migrations make such a table, or the function that makes those of a day does."""
+    if parent is None:
+        return table in _ALL_TABLES
+    return parent in _PARTITIONED and _OF_A_DAY.fullmatch(table.removeprefix(parent)) is not None
+
+
+def _triggers(table: str, parent: str | None, triggers: dict[str, tuple[Any, ...]]) -> Iterator[Damage]:
+    """The guards of a table that are gone, off or others, and triggers that are none of them."""
+    for guard in _GUARDS.get(parent or table, ()):
+        is_on, *facts = triggers.pop(guard.name, (False,))
+        made_for = parent if parent is not None and guard.is_of_rows else table
+        if not is_on:
+            what = f"the trigger {guard.name} of {table} is gone, or not always on"
+            yield Damage(what, guard=guard, table=made_for)
+        elif facts != [guard.fires, guard.function, True]:
+            what = f"the trigger {guard.name} of {table} is not as the provider made it"
+            yield Damage(what, guard=guard, table=made_for)
+    for name in triggers:
+        yield Damage(f"the trigger {name} of {table} is nothing of the provider's")
+
+
+def _functions(ask: Ask) -> Iterator[Damage]:
     """The functions of the guards that are gone, or do something else."""
     found = {name: facts for name, *facts in ask(_SOURCES)}
     for function, digest, is_the_owners in FUNCTIONS:
         facts = found.get(function)
         if facts is None:
-            yield f"the function {function} is gone"
+            yield Damage(f"the function {function} is gone", function)
         elif facts != [digest, is_the_owners, True]:
-            yield f"the function {function} is not as the provider made it"
+            yield Damage(f"the function {function} is not as the provider made it", function)
 
 
 def _rights(ask: Ask) -> Iterator[str]:

@@ -44,19 +44,21 @@ _TABLES = (
     "CREATE TABLE smsp_audit.root (number bigint PRIMARY KEY, statement bytea NOT NULL, signature bytea NOT NULL)",
 )
 
-_REFUSE = """CREATE FUNCTION smsp_audit.refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+FUNCTIONS = {
+    "refuse()": """CREATE FUNCTION smsp_audit.refuse() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN
         RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'restrict_violation';
-    END $$"""
-_REFUSE_UNLESS_ERASED = """CREATE FUNCTION smsp_audit.refuse_unless_erased() RETURNS trigger LANGUAGE plpgsql
+    END $$""",
+    "refuse_unless_erased()": """CREATE FUNCTION smsp_audit.refuse_unless_erased() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN
         IF EXISTS (SELECT FROM smsp_audit.erased AS e WHERE e.lane = OLD.lane AND e.n = OLD.n) THEN
             RETURN OLD;
         END IF;
         RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'restrict_violation';
-    END $$"""
-_REFUSE_BUT_WRAPPING = """CREATE FUNCTION smsp_audit.refuse_but_wrapping() RETURNS trigger LANGUAGE plpgsql
+    END $$""",
+    "refuse_but_wrapping()": """CREATE FUNCTION smsp_audit.refuse_but_wrapping() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN
         IF (NEW.id, NEW.token, NEW.day, NEW.writer, NEW.pid, NEW.at)
@@ -64,9 +66,8 @@ _REFUSE_BUT_WRAPPING = """CREATE FUNCTION smsp_audit.refuse_but_wrapping() RETUR
             RETURN NEW;
         END IF;
         RAISE EXCEPTION 'of a lane only the wrapping of its key may change' USING ERRCODE = 'restrict_violation';
-    END $$"""
-
-_OPEN_DAY = """CREATE FUNCTION smsp_audit.open_day(wanted date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+    END $$""",
+    "open_day(date)": """CREATE FUNCTION smsp_audit.open_day(wanted date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     AS $$
     DECLARE
@@ -94,7 +95,9 @@ _OPEN_DAY = """CREATE FUNCTION smsp_audit.open_day(wanted date) RETURNS void LAN
             );
             EXECUTE format('ALTER TABLE smsp_audit.%I ENABLE ALWAYS TRIGGER no_truncate', part);
         END LOOP;
-    END $$"""
+    END $$""",
+}
+"""The functions of this form; where somebody changed one, ``smsp audit prepare`` makes it anew from here."""
 
 _ROW_TRIGGERS = (
     *((table, "no_change", "UPDATE OR DELETE", "refuse") for table in ("trail", "lane_end", "chain", "erased", "root")),
@@ -108,9 +111,9 @@ _ALL = ("trail", "lane", "lane_end", "chain", "content", "erased", "root")
 
 def upgrade() -> None:
     """Make all tables, their guards, and the trail's name."""
-    for statement in (*_TABLES, _REFUSE, _REFUSE_UNLESS_ERASED, _REFUSE_BUT_WRAPPING, _OPEN_DAY):
+    for statement in (*_TABLES, *FUNCTIONS.values()):
         op.execute(statement)
-    for function in ("refuse()", "refuse_unless_erased()", "refuse_but_wrapping()", "open_day(date)"):
+    for function in FUNCTIONS:
         op.execute(f"REVOKE ALL ON FUNCTION smsp_audit.{function} FROM PUBLIC")
     for table, name, action, function in _ROW_TRIGGERS:
         _guard(table, f"{name} BEFORE {action} ON smsp_audit.{table} FOR EACH ROW", function)
