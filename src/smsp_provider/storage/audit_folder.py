@@ -174,11 +174,19 @@ class AuditFolder:
             position.signer = self._keys.advance()
 
     def _find_new_lanes(self, position: _Position, unended: Iterable[Lane]) -> None:
-        yesterday = self._clock.now().date() - _DAY
-        for lane in (*self._database.lanes(since=yesterday), *unended):
+        for lane in (*self._database.lanes(since=self._first_new_day(position)), *unended):
             if lane.id not in position.seen and lane.id not in self._broken:
                 position.seen.add(lane.id)
                 position.walks[lane.id] = (lane, LaneWalk(position.trail, lane))
+
+    def _first_new_day(self, position: _Position) -> date | None:
+        """The first day of which there may be lanes that were not there at the last root; None for all days.
+
+        Not by the moment alone: nobody may have made roots for days while lanes began and ended.
+        """
+        if position.statement is None:
+            return None
+        return min(self._clock.now(), position.statement.at).date() - _DAY
 
     def _follow_all(self, position: _Position) -> list[tuple[BoundLane, int]]:
         moved = []

@@ -187,6 +187,28 @@ def test_another_folder_goes_on_where_the_last_one_was(world: World) -> None:
     assert report.records == parse(world.roots()[-1].statement).records
 
 
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("has_roots", [True, False], ids=["after a root", "before the first root"])
+def test_a_folder_that_stood_still_for_days_binds_what_began_and_ended_meanwhile(world: World, has_roots: bool) -> None:
+    folder = world.folder()
+    if has_roots:
+        world.maker.begin("writer-a")
+    folder.run()
+    assert len(world.roots()) == has_roots
+    # As a keeper that hangs, or one of another host that leads again: nobody else made a root.
+    world.clock.at += timedelta(days=2)
+    between = world.maker.begin("writer-b")
+    world.maker.exchange(between)
+    world.maker.close(between)
+    world.clock.at += timedelta(days=3)
+    world.maker.begin("writer-c")
+    folder.run()
+    bound = {lane.token: lane.n for lane in parse(world.roots()[-1].statement).lanes}
+    assert bound[between.lane.token] == 4
+    report = world.verified()
+    assert (report.findings, report.unbound) == ((), 0)
+
+
 def test_a_root_that_is_made_while_the_others_are_verified_is_no_finding(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
