@@ -124,7 +124,7 @@ def read_answer(document: bytes, question: Question) -> SpineAnswer:
 
 def _envelope(document: bytes) -> tuple[etree._Element | None, etree._Element]:
     try:
-        root = parse(document)
+        root = parse(document, keep_blanks=False)
     except MalformedXML as error:
         raise Unreadable(f"the answer cannot be read: {error.reason}") from None
     if root.tag != _ENVELOPE:
