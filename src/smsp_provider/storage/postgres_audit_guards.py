@@ -43,13 +43,15 @@ class Guard(NamedTuple):
 class Damage(NamedTuple):
     """What is not as it was made, and what has to be made anew for it: a function, or a guard of a table, or nothing.
 
-    A guard of each row is made for all days with their common table, any other for the table of the day.
+    A guard of each row is made for all days with their common table, any other for the table of the day. What is not
+    ``dangerous`` changes nothing about the trail: no service has to end for it.
     """
 
     what: str
     function: str | None = None
     guard: Guard | None = None
     table: str = ""
+    dangerous: bool = True
 
 
 _ROW, _BEFORE, _DELETE, _UPDATE, _TRUNCATE = 1, 2, 8, 16, 32
@@ -145,17 +147,18 @@ def _tables(ask: Ask) -> Iterator[Damage]:
     """Tables that are none of the provider's, and of those that are, what is wrong with their triggers."""
     parents: dict[str, str | None] = dict.fromkeys(_TABLES)
     found: dict[str, dict[str, tuple[Any, ...]]] = {table: {} for table in _TABLES}
-    others: dict[str, None] = {}
+    others: dict[str, bool] = {}
     for table, parent, is_plain, name, *facts in ask(_TRIGGERS):
         if not (is_plain and _is_ours(table, parent)):
-            others[table] = None
+            # A table that stands alone is only untidy, but under the name of a day it takes that day's place.
+            others[table] = not (is_plain and parent is None) or _OF_A_DAY.search(table) is not None
             continue
         parents[table] = parent
         of_table = found.setdefault(table, {})
         if name is not None:
             of_table[name] = tuple(facts)
-    for table in others:
-        yield Damage(f"the table {table} is nothing of the provider's")
+    for table, dangerous in others.items():
+        yield Damage(f"the table {table} is nothing of the provider's", dangerous=dangerous)
     for table, triggers in found.items():
         yield from _triggers(table, parents[table], triggers)
 

@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from smsp_provider.storage.audit_database import StorageUnsafe
-from smsp_provider.storage.postgres_audit_guards import guard_findings
+from smsp_provider.storage.postgres_audit_guards import find_damage
 from smsp_provider.storage.postgres_audit_schema import FORBIDDEN, HEAD, SCHEMA
 from smsp_provider.storage.postgres_session import BoundedConnection
 
@@ -104,8 +104,9 @@ def check_safe(connection: BoundedConnection) -> None:
     for text, found in findings.items():
         if found is not False:
             raise StorageUnsafe(text)
-    for text in guard_findings(lambda query: connection.execute(query).fetchall()):
-        raise StorageUnsafe(f"{text}: `smsp audit verify` shows all of it")
+    for damage in find_damage(lambda query: connection.execute(query).fetchall()):
+        if damage.dangerous:
+            raise StorageUnsafe(f"{damage.what}: `smsp audit verify` shows all of it")
 
 
 def _check_encrypted(connection: BoundedConnection) -> None:

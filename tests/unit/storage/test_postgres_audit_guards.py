@@ -87,10 +87,6 @@ UNGUARDED = {
         ("GRANT EXECUTE ON FUNCTION smsp_audit.open_day(date) TO PUBLIC",),
         "everybody has the right EXECUTE on open_day(date)",
     ),
-    "another table": (
-        ("CREATE TABLE smsp_audit.mine (x integer)",),
-        "the table mine is nothing of the provider's",
-    ),
     "a table with the name of a day": (
         ("CREATE TABLE smsp_audit.chain_20260304 (LIKE smsp_audit.chain)",),
         "the table chain_20260304 is nothing of the provider's",
@@ -123,6 +119,14 @@ def test_a_trail_whose_guards_are_not_as_they_were_made_is_found_and_not_for_liv
     with pytest.raises(StorageUnsafe, match=re.escape(finding)):
         _open(url, live=True)
     _open(url)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_table_that_stands_alone_is_found_and_ends_no_service(instance: PostgresInstance) -> None:
+    url = prepared_on(instance)
+    _execute(superuser_of(url), "CREATE TABLE smsp_audit.mine (x integer)")
+    assert list(PostgresTrailBooks(url).strays()) == ["the table mine is nothing of the provider's"]
+    _open(url, live=True)
 
 
 @pytest.mark.rule("SMSP-AUDIT-001")
