@@ -26,7 +26,7 @@ _NUMBERED: Final = " AND ".join(
     f"typeof({column}) = 'integer'" for column in ("lane", "n", "tombstone_lane", "tombstone_n")
 )
 _PAGE: Final = 10_000
-"""Rows of one statement."""
+"""Rows of one statement at most."""
 _FIRST_ID: Final = -(1 << 63)
 """The least that SQLite has."""
 _MADE: Final = re.compile(r"\s*CREATE (TABLE|INDEX|VIEW|TRIGGER) ([a-z0-9_]+)")
@@ -124,14 +124,16 @@ class SqliteTrailBooks:
 def _pages(connection: sqlite3.Connection, table: str) -> Iterator[tuple[int, int]]:
     """The first and the last id of each page of a day's table, up to where it ends now."""
     ((end,),) = connection.execute(f"SELECT max(id) FROM {table}").fetchall()  # noqa: S608 - a name of the provider's shape
-    query = f"SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET {_PAGE - 1}"  # noqa: S608 - as above
+    query = f"SELECT id FROM {table} WHERE id >= ? AND id <= ? ORDER BY id LIMIT 1"  # noqa: S608 - as above
     first = _FIRST_ID
     # (Of another type only in a table that the provider did not make.)
     while isinstance(end, int) and first <= end:
         found = connection.execute(query, (first, end)).fetchall()
-        last = found[0][0] if found else end
-        yield first, last
-        first = last + 1
+        if not found:
+            return
+        first = found[0][0]
+        yield first, min(first + _PAGE - 1, end)
+        first += _PAGE
 
 
 def _objects(statements: Sequence[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
 from smsp_provider.audit.trail import AuditUnavailable
@@ -35,11 +35,19 @@ _OPEN_INTENTS: Final = (
 )
 _OF_A_WRITER: Final = 2
 _PAGE: Final = 500
-"""Rows that are held in memory at a time, by each iteration."""
+"""Keys of one statement, and rows at most that an iteration holds in memory."""
 _LAST_NUMBER: Final = (1 << 63) - 1
 """The greatest that SQLite has."""
 
 Row = TypeVar("Row")
+
+
+class _Rows(NamedTuple):
+    """What is read in pages: some columns of a table, by ascending ``key``; ``source`` goes on with a condition."""
+
+    columns: str
+    source: str
+    key: str
 
 
 def unavailable(error: BaseException) -> AuditUnavailable:
@@ -149,8 +157,8 @@ class SqliteTrailReader:
 
     def roots(self, *, after: int = 0) -> Iterator[SignedRoot]:
         """See :meth:`TrailReader.roots`."""
-        query = "SELECT number, number, statement, signature FROM root WHERE number > ? AND number <= ? ORDER BY number"
-        return _paged(self._ask, query, after, _LAST_NUMBER, SignedRoot._make)
+        rows = _Rows("number, statement, signature", "root WHERE", "number")
+        return _paged(self._ask, rows, (after, _LAST_NUMBER), SignedRoot._make)
 
     def last_root(self) -> SignedRoot | None:
         """See :meth:`AuditDatabase.last_root`."""
@@ -197,11 +205,8 @@ class SqliteTrailReader:
 
     def erased(self, lane: Lane) -> Iterator[ErasedRow]:
         """See :meth:`AuditDatabase.erased`."""
-        query = (
-            "SELECT n, lane, n, tombstone_lane, tombstone_n FROM erased"  # noqa: S608 - a number
-            f" WHERE lane = {lane.id:d} AND n > ? AND n <= ? ORDER BY n"
-        )
-        return _paged(self._ask, query, 0, MOST_RECORDS, ErasedRow._make)
+        rows = _Rows("lane, n, tombstone_lane, tombstone_n", f"erased WHERE lane = {lane.id:d} AND", "n")
+        return _paged(self._ask, rows, (0, MOST_RECORDS), ErasedRow._make)
 
     def _lanes(self, where: str, values: Sequence[object]) -> list[Lane]:
         try:
@@ -227,12 +232,9 @@ class SqliteTrailReader:
                     raise
                 return []
 
-    def _of_lane(
-        self, lane: Lane, after: int, kind: str, columns: str, make: Callable[[Sequence[Any]], Row]
-    ) -> Iterator[Row]:
-        query = f"SELECT id, {columns} FROM {{}} WHERE id > ? AND id <= ? ORDER BY id"  # noqa: S608 - constants
-        ask = partial(self._of_day, lane, kind)
-        return _paged(ask, query, first_id(lane.id, after), last_id(lane.id), make)
+    def _of_lane(self, lane: Lane, after: int, kind: str, columns: str, make: Callable[[Any], Row]) -> Iterator[Row]:
+        span = first_id(lane.id, after), last_id(lane.id)
+        return _paged(partial(self._of_day, lane, kind), _Rows(columns, "{} WHERE", "id"), span, make)
 
     def _ask(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         with self._asking() as connection:
@@ -256,26 +258,29 @@ class SqliteTrailReader:
 
 def _paged(
     ask: Callable[[str, Sequence[object]], list[Any]],
-    query: str,
-    after: int,
-    until: int,
-    make: Callable[[Sequence[Any]], Row],
+    rows: _Rows,
+    span: tuple[int, int],
+    make: Callable[[Any], Row],
 ) -> Iterator[Row]:
-    """The rows with a key above ``after`` up to ``until``, by ascending key, page by page.
+    """The rows with a key above the first and up to the second number of ``span``, by ascending key, page by page.
 
-    ``query`` selects the key and what a row is made of, and ends with its order by the key. It is read up to the last
-    key that there is at the beginning: what is appended meanwhile is left to the next iteration. So who reads two
-    tables side by side, and begins with the second one later, finds all there that belongs to the rows of the first.
+    They are read up to the last key that there is at the beginning: what is appended meanwhile is left to the next
+    iteration. So who reads two tables side by side, and begins with the second one later, finds all there that belongs
+    to the rows of the first.
     """
-    last = ask(f"{query} DESC LIMIT 1", (after, until))
+    after, until = span
+    where = f"FROM {rows.source} {rows.key} > ? AND {rows.key} <= ? ORDER BY {rows.key}"
+    page_query, key_query = f"SELECT {rows.columns} {where}", f"SELECT {rows.key} {where}"
+    last = ask(f"{key_query} DESC LIMIT 1", span)
     until = last[0][0] if last else after
     while after < until:
-        page = ask(f"{query} LIMIT ?", (after, until, _PAGE))
+        begin, after = after, min(after + _PAGE, until)
+        page = ask(page_query, (begin, after))
+        yield from map(make, page)
         if not page:
-            return
-        after = page[-1][0]
-        for row in page:
-            yield make(row[1:])
+            # (Millions of contents in a row may be erased.)
+            following = ask(f"{key_query} LIMIT 1", (after, until))
+            after = following[0][0] - 1 if following else until
 
 
 _readers: "weakref.WeakSet[SqliteTrailReader]" = weakref.WeakSet()
