@@ -56,7 +56,7 @@ def parse(document: bytes, *, keep_blanks: bool = True) -> etree._Element:
     """Parse a whole UTF-8 document and return its root element.
 
     The bytes are taken as UTF-8 whatever an XML declaration claims: transport.md makes UTF-8 the only encoding.
-    Without ``keep_blanks``, white space between elements is left out: of an indented document, that is every third
+    Without ``keep_blanks``, white space between elements is left out: of an indented document, that is every other
     node. A leaf of white space alone stays as it is. Not for what may be signed.
 
     Raises:
