@@ -1,7 +1,8 @@
 """(c): the provider over loopback HTTP, beside a bare WSGI handler that does the floor's work in the same gunicorn.
 
 A third one does the same work and keeps two durable records: it shows what of the distance is the price of an audit
-trail, however it is written. The target compares with the bare handler.
+trail, however it is written. The target compares with the bare handler. And the provider once more with workers that
+run on any CPU: what it gains by keeping them each to its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,30 +19,41 @@ __all__ = ["over_http"]
 _WORKERS = 2
 _THREADS = 16
 _CONNECTIONS = 16
-_ROLES = {"bare": "floor", "recording": "recording", "provider": "provider"}
+_SERVERS = {
+    "bare": ("floor", True),
+    "recording": ("recording", True),
+    "provider": ("provider", True),
+    "unpinned": ("provider", False),
+}
+"""By name: the role, and whether each worker keeps to a CPU."""
 
 
 def over_http(state: Path, requests: int, rounds: int = 5) -> dict[str, Any]:
-    """Requests a second and server CPU of all three, ``requests`` in each of the rounds, that alternate; medians.
+    """Requests a second and server CPU of all four, ``requests`` in each of the rounds, that alternate; medians.
 
     Generator and servers share the machine: what the generator takes is printed too.
     """
     with ExitStack() as running:
-        servers = {name: running.enter_context(_server(role, state)) for name, role in _ROLES.items()}
+        servers = {name: running.enter_context(_server(name, state)) for name in _SERVERS}
         found = [{name: _round(server, requests) for name, server in servers.items()} for _ in range(rounds)]
     return {
         "connections": _CONNECTIONS,
         "workers": _WORKERS,
-        **{name: {key: round(median(one[name][key] for one in found), 1) for key in found[0][name]} for name in _ROLES},
+        **{
+            name: {key: round(median(one[name][key] for one in found), 1) for key in found[0][name]} for name in servers
+        },
         "share_of_bare": _share(found, "provider", "per_s"),
         "share_of_bare_by_server_cpu": _share(found, "bare", "server_cpu_us", of="provider"),
         "recording_share_of_bare": _share(found, "recording", "per_s"),
+        "gain_by_pinning": _share(found, "provider", "per_s", of="unpinned"),
     }
 
 
-def _server(role: str, state: Path) -> Server:
-    (state / role).mkdir(mode=0o700)
-    options = {"synchronous": "NORMAL", "threads": _THREADS, "state": state / role, "port": free_port()}
+def _server(name: str, state: Path) -> Server:
+    role, pinned = _SERVERS[name]
+    place = state / name
+    place.mkdir(mode=0o700)
+    options = {"synchronous": "NORMAL", "threads": _THREADS, "state": place, "port": free_port(), "pinned": pinned}
     return Server(role, options, _WORKERS)
 
 

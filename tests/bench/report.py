@@ -92,7 +92,7 @@ def _in_process(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _over_http(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"(c) loopback HTTP, {found['workers']} workers, {found['connections']} connections, audit NORMAL"
-    for name in ("bare", "recording", "provider"):
+    for name in ("bare", "recording", "provider", "unpinned"):
         run = found[name]
         yield (
             f"  {name:9} {run['per_s']:7.0f} requests/s  p50 {run['p50_ms']:.1f} ms"
@@ -101,7 +101,8 @@ def _over_http(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"  provider / bare: {found['share_of_bare']:.0%} of the requests/s,"
         f" {found['share_of_bare_by_server_cpu']:.0%} by server CPU;"
-        f" bare with two durable records / bare: {found['recording_share_of_bare']:.0%}"
+        f" bare with two durable records / bare: {found['recording_share_of_bare']:.0%};"
+        f" workers each on a CPU / on any: {found['gain_by_pinning']:.0%}"
     )
 
 

@@ -135,7 +135,7 @@ def _whole_app(options: Options) -> WSGIApplication:
 def _serve(make_app: Callable[[Options], WSGIApplication], options: Options) -> None:
     """Two workers of threads, as the provider's own settings have them."""
     tls = server_tls(Path(options["state"]) / "keys") if make_app is _registered_app else None
-    listener = Listener(f"127.0.0.1:{options['port']}", tls, 2, options["threads"], 5)
+    listener = Listener(f"127.0.0.1:{options['port']}", tls, 2, options["threads"], 5, options.get("pinned", True))
     watch = Supervision(observer(), LogLevel(Level.ERROR), lambda: None)
     run(lambda: make_app(options), listener, watch)
 
