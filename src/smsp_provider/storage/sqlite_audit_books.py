@@ -16,7 +16,7 @@ from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.trail_books import BookedErasure, BookedLane
 from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.sqlite_audit_reading import connect_tolerant, unavailable
-from smsp_provider.storage.sqlite_audit_schema import FORM, TRAIL, day_statements
+from smsp_provider.storage.sqlite_audit_schema import FORM, MOST_LANES, TRAIL, day_statements
 
 __all__ = ["SqliteTrailBooks"]
 
@@ -82,6 +82,8 @@ class SqliteTrailBooks:
             yield f"lane {lane} is marked as ended, and is not there"
         for (lane,) in self._rows("SELECT id FROM lane WHERE day IS NOT date(day)"):
             yield f"lane {lane} is one of no day"
+        for (lane,) in self._rows("SELECT id FROM lane WHERE id NOT BETWEEN 1 AND ?", (MOST_LANES,)):
+            yield f"lane {lane} has a number that no lane can have"
         for lane, n in self._rows(f"SELECT lane, n FROM erased WHERE NOT ({_NUMBERED})"):  # noqa: S608 - a constant
             yield f"erased: a row of lane {lane!r}, record {n!r}, which has no place there"
         yield from self._stray_rows([name for name in kept if _DAY_TABLE.fullmatch(name)])

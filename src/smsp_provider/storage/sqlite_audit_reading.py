@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from smsp_provider.audit.chain import ChainedRecord, Lane, SealedContent, SignedRoot
 from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.storage.audit_database import ErasedRow, Head, LaneClosed, StorageUnsafe
-from smsp_provider.storage.sqlite_audit_schema import LANE_ENDED, MOST_RECORDS, first_id, last_id, suffix_of
+from smsp_provider.storage.sqlite_audit_schema import LANE_ENDED, MOST_LANES, MOST_RECORDS, first_id, last_id, suffix_of
 from smsp_provider.storage.sqlite_file import connect_reader
 
 __all__ = ["SqliteTrailReader", "connect_tolerant", "unavailable"]
@@ -34,6 +34,7 @@ _OPEN_INTENTS: Final = (
     " SELECT exchange FROM ({rows}) WHERE kind IN ('ending', 'closure')"
 )
 _OF_A_WRITER: Final = 2
+_OTHER_LANE: Final = "a lane is not what this version writes"
 _PAGE: Final = 500
 """Keys of one statement, and rows at most that an iteration holds in memory."""
 _LAST_NUMBER: Final = (1 << 63) - 1
@@ -129,9 +130,12 @@ class SqliteTrailReader:
         return str(found[0][0])
 
     def lanes(self, *, since: date | None = None, until: date | None = None) -> Sequence[Lane]:
-        """See :meth:`TrailReader.lanes`. A lane of no day is none: its records are in no table."""
-        where = " WHERE day >= ? AND day <= ? AND day IS date(day) ORDER BY id"
-        return self._lanes(where, (_day(since, date.min), _day(until, date.max)))
+        """See :meth:`TrailReader.lanes`.
+
+        A lane of no day is none, and one of a number that none can have: their records have no place in any table.
+        """
+        where = " WHERE day >= ? AND day <= ? AND day IS date(day) AND id BETWEEN 1 AND ? ORDER BY id"
+        return self._lanes(where, (_day(since, date.min), _day(until, date.max), MOST_LANES))
 
     def chain(self, lane: Lane, *, after: int = 0) -> Iterator[ChainedRecord]:
         """See :meth:`TrailReader.chain`."""
@@ -210,12 +214,15 @@ class SqliteTrailReader:
 
     def _lanes(self, where: str, values: Sequence[object]) -> list[Lane]:
         try:
-            return [
+            lanes = [
                 Lane(int(number), token, date.fromisoformat(day), writer, key_id, wrapped_key)
                 for number, token, day, writer, key_id, wrapped_key in self._ask(_LANE + where, values)
             ]
         except (TypeError, ValueError):
-            raise AuditUnavailable("a lane is not what this version writes") from None
+            raise AuditUnavailable(_OTHER_LANE) from None
+        if any(not 0 < lane.id <= MOST_LANES for lane in lanes):
+            raise AuditUnavailable(_OTHER_LANE)
+        return lanes
 
     def _has_table(self, name: str) -> bool:
         """A day's table that is gone is a finding of those who verify, and no failure of reading."""

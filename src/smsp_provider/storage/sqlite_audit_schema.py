@@ -18,6 +18,7 @@ __all__ = [
     "APPLICATION_ID",
     "FORM",
     "LANE_ENDED",
+    "MOST_LANES",
     "MOST_RECORDS",
     "TRAIL",
     "day_statements",
@@ -33,6 +34,8 @@ FORM: Final = 2
 _LANE_BITS: Final = 32
 MOST_RECORDS: Final = (1 << _LANE_BITS) - 1
 """Of a lane: a greater n would be the place of a record of another one."""
+MOST_LANES: Final = (1 << 63 - _LANE_BITS) - 1
+"""Of a trail: SQLite has no ``id`` for the records of one with a greater number."""
 LANE_ENDED: Final = "the lane is ended"
 """The text of the refusal of a record for an ended lane."""
 _REFUSE: Final = "SELECT RAISE(ABORT, 'the audit trail is append-only');"

@@ -12,6 +12,7 @@ import pytest
 from audit_samples import intent_of
 from made_trails import RING, MadeLane, SteppingClock, TrailMaker, trail_file
 from smsp_provider.audit.chain import ChainedRecord, Lane, SignedRoot
+from smsp_provider.audit.trail import AuditUnavailable
 from smsp_provider.audit.verification import Means, verify
 from smsp_provider.storage.audit_sealing import KeyRingUnsealer
 from smsp_provider.storage.sqlite_audit_books import SqliteTrailBooks
@@ -130,3 +131,17 @@ def test_what_is_erased_waits_for_no_verification(written: Written, monkeypatch:
     assert verify(reader, Means(KeyRingUnsealer(RING), SqliteTrailBooks(written.file))).findings == ()
     for file in written.file.parent.iterdir():
         assert sealed.sealed not in file.read_bytes()
+
+
+@pytest.mark.parametrize("number", [1 << 31, 1 << 40, 0, -(1 << 40)], ids=["too great", "far too great", "0", "less"])
+def test_a_lane_of_a_number_that_none_can_have_is_named_and_read_by_nobody(written: Written, number: int) -> None:
+    with closing(sqlite3.connect(written.file, isolation_level=None)) as connection:
+        connection.execute(
+            "INSERT INTO lane SELECT ?, 'token', day, 'writer', pid, at, key_id, wrapped_key FROM lane", (number,)
+        )
+    reader = SqliteTrailReader(written.file)
+    report = verify(reader, Means(KeyRingUnsealer(RING), SqliteTrailBooks(written.file)))
+    assert f"lane {number} has a number that no lane can have" in [finding.what for finding in report.findings]
+    assert report.records == RECORDS
+    with pytest.raises(AuditUnavailable, match="a lane is not what this version writes"):
+        reader.unended()
