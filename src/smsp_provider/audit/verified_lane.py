@@ -110,7 +110,7 @@ class LaneCheck:
         """The moment of the first record that no root binds."""
 
     def pause(self) -> None:
-        """Give back what the database holds open for it; the next call goes on where it was."""
+        """Let go of the pages that were read ahead; the next call goes on where it was."""
         self._chain = self._contents = self._content = None
 
     def bind(self, n: int, link: bytes, root: int, before: RootMoment | None = None) -> Finding | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from smsp_provider.audit.chain import Lane, Unsealer, moment_of
+from smsp_provider.audit.chain import Lane, SealedContent, Unsealer, moment_of
 from smsp_provider.audit.exchanges import Happening, Part
 from smsp_provider.audit.incident import LaneSpan, Suspicion, joined
 from smsp_provider.audit.lane_events import Opening
@@ -92,9 +92,13 @@ class AuditLanes:
 
     def _parts_of(self, lane: Lane) -> Iterator[Part]:
         """The records of one lane that are of exchanges; chain and contents are read side by side."""
-        contents = iter(self._database.contents(lane))
-        content = next(contents, None)
+        contents: Iterator[SealedContent] | None = None
+        content: SealedContent | None = None
         for chained in self._database.chain(lane):
+            if contents is None:
+                # After the chain, so that no record comes whose content was written later than these.
+                contents = iter(self._database.contents(lane))
+                content = next(contents, None)
             while content is not None and content.n < chained.n:
                 content = next(contents, None)
             if chained.exchange is not None:

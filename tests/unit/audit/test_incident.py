@@ -1,7 +1,7 @@
 """Which exchanges were begun under a build, its rules or a configuration, by the real records of a real trail."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -173,3 +173,31 @@ def test_a_lane_whose_opening_was_erased_is_named_and_not_passed_over(trail: Tra
     lanes = trail.lanes()
     assert list(lanes.affected(Suspicion(build=BAD.build))) == []
     assert [lane.day for lane in lanes.untold] == [NOON.date()]
+
+
+def test_what_is_written_while_a_lane_is_begun_is_not_told_as_missing(
+    trail: Trail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = trail.process(BAD)
+    trail.ask(process, "E1")
+    lanes = trail.lanes()
+    begun: list[str] = []
+
+    def interrupted(read: Callable[..., Iterator[object]]) -> Callable[..., Iterator[object]]:
+        def reading(*arguments: object) -> Iterator[object]:
+            rows = read(*arguments)
+            first = next(rows)
+            if not begun:
+                begun.append(read.__name__)
+                trail.ask(process, "E2")
+            yield first
+            yield from rows
+
+        return reading
+
+    for kind in ("chain", "contents"):
+        monkeypatch.setattr(trail.database, kind, interrupted(getattr(trail.database, kind)))
+    found = list(lanes.affected(Suspicion(build=BAD.build)))
+    assert [part.problem for happening in found for part in happening.parts] == ["", ""]
+    assert len(begun) == 1
+    process.close_session()
