@@ -25,12 +25,21 @@ def hold_alone(lock: Path, *, where: str, who: str, what: str) -> int:
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = hold_file(lock)
         if descriptor is not None:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+            _name_this_process(descriptor)
             return descriptor
     except OSError as error:
         raise CannotStart(f"{where}: {lock}: {error.strerror}") from None
     raise CannotStart(f"{where}: another {who} (process {_holder(lock)}) uses {what}, or is still stopping")
+
+
+def _name_this_process(descriptor: int) -> None:
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    except BaseException:
+        # Who tries again in this process would find the lock held.
+        os.close(descriptor)
+        raise
 
 
 def _holder(lock: Path) -> str:

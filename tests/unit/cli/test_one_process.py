@@ -1,6 +1,7 @@
 """One provider for a trail, one sandbox for a directory: whoever comes second is told who is there."""
 
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -49,3 +50,16 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotStart, match=r"^audit\.database: .*lock: (Not a directory|File exists)$"):
         _hold(tmp_path / "file" / "lock")
+
+
+def test_a_lock_that_cannot_be_written_is_held_by_nobody(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A full disk, as far as this process can tell.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(CannotStart, match="File too large"):
+            _hold(lock)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    os.close(_hold(lock))
