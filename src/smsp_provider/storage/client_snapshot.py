@@ -153,6 +153,10 @@ class ClientSnapshot:
                 self._alert_unavailable(str(broken))
             except Exception as error:  # noqa: BLE001 - a thread that ends would leave the copy to grow old
                 self._alert_unavailable(f"unexpected {type(error).__name__}")
+            copy = self._copy
+            if not lost and copy is not None and self._is_stale(copy):
+                # Nothing failed, and yet nobody is let in.
+                self._alert_unavailable("a look at it takes longer than clients.stale_seconds")
             with self._looks:
                 self._lost = lost
                 self._looks.notify_all()

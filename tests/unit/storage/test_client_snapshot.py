@@ -385,3 +385,26 @@ def test_notices_survive_whatever_their_file_holds(tmp_path: Path, content: byte
     assert DailyNotices(path).take(day, frozenset({"b", "c"})) == {"c"}
     assert notices.take(day, frozenset({"a", "b", "c"})) == frozenset()
     assert notices.take(day + timedelta(days=1), frozenset({"a"})) == {"a"}
+
+
+def test_a_database_that_is_too_slow_for_anybody_to_be_let_in_is_told(
+    store: ClientStore, make: Make, clock: Clock, alerts: Alerts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _change(store, "ward", client_of("ward"))
+    for look in ("mark", "read"):
+        quick = getattr(ClientStore, look)
+
+        def slow(asked: ClientStore, quick: Callable[[ClientStore], object] = quick) -> object:
+            clock.ahead += timedelta(seconds=6)
+            return quick(asked)
+
+        monkeypatch.setattr(ClientStore, look, slow)
+    snapshot = make(stale=5.0, look=0.01)
+    with pytest.raises(RegistryUnavailable):
+        snapshot.book()
+    assert _eventually(lambda: alerts.of(AlertKind.CLIENT_REGISTRY_UNAVAILABLE) != [])
+    assert alerts.of(AlertKind.CLIENT_REGISTRY_UNAVAILABLE)[0] == (
+        "a look at it takes longer than clients.stale_seconds"
+    )
+    with pytest.raises(RegistryUnavailable, match="too long"):
+        snapshot.book()
