@@ -51,8 +51,8 @@ MEANINGS: Final[Mapping[AlertKind, Meaning]] = {
         "A certificate or revocation list ends soon or has ended.", "See how-to/rotate-certificates.md."
     ),
     AlertKind.CLIENT_REGISTRY_UNAVAILABLE: Meaning(
-        "A worker cannot read the registry of clients, or not in time; after `clients.stale_seconds` every request gets "
-        "fault 2100.",
+        "A worker cannot read the registry of clients, or not in time; after `clients.stale_seconds` every request "
+        "gets fault 2100.",
         "Look at the database of the registry.",
     ),
     AlertKind.CLIENT_UNREADABLE: Meaning(
