@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from smsp_provider.storage.sqlite_connection import to_log_mode
 from smsp_provider.storage.sqlite_file import Synchronous
 
 __all__ = ["RecordFile"]
@@ -25,7 +26,7 @@ class RecordFile:
         self._guard = threading.Lock()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        to_log_mode(self._connection, wait_s=_BUSY_MS / 1000)
         self._connection.execute(f"PRAGMA synchronous = {synchronous.value}")
         self._connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         self._connection.execute("CREATE TABLE IF NOT EXISTS record (seq INTEGER PRIMARY KEY, body TEXT NOT NULL)")
