@@ -1,41 +1,32 @@
 """``smsp audit``: the audit trail, for those who look after it and those who look into it."""
 
+from typing import Final
+
 import click
 
-from smsp_provider.cli.audit_archive import archive, archive_verify, restore
-from smsp_provider.cli.audit_deletion import deletion
-from smsp_provider.cli.audit_keys import keys
-from smsp_provider.cli.audit_prepare import prepare
-from smsp_provider.cli.audit_reindex import reindex
-from smsp_provider.cli.audit_report import report
-from smsp_provider.cli.audit_retention import retention, retire
-from smsp_provider.cli.audit_roots import keep, signing_key, witness
-from smsp_provider.cli.audit_search import search
-from smsp_provider.cli.audit_verify import verify_command
+from smsp_provider.cli.lazy import LazyGroup
 
 __all__ = ["audit"]
 
+_COMMANDS: Final = {
+    "keys": "smsp_provider.cli.audit_keys:keys",
+    "signing-key": "smsp_provider.cli.audit_roots:signing_key",
+    "witness": "smsp_provider.cli.audit_roots:witness",
+    "keep": "smsp_provider.cli.audit_roots:keep",
+    "verify": "smsp_provider.cli.audit_verify:verify_command",
+    "prepare": "smsp_provider.cli.audit_prepare:prepare",
+    "reindex": "smsp_provider.cli.audit_reindex:reindex",
+    "report": "smsp_provider.cli.audit_report:report",
+    "search": "smsp_provider.cli.audit_search:search",
+    "retention": "smsp_provider.cli.audit_retention:retention",
+    "archive": "smsp_provider.cli.audit_archive:archive",
+    "archive-verify": "smsp_provider.cli.audit_archive:archive_verify",
+    "restore": "smsp_provider.cli.audit_archive:restore",
+    "retire": "smsp_provider.cli.audit_retention:retire",
+    "deletion": "smsp_provider.cli.audit_deletion:deletion",
+}
 
-@click.group()
+
+@click.group(cls=LazyGroup, places=_COMMANDS)
 def audit() -> None:
     """The audit trail."""
-
-
-for _command in (
-    keys,
-    signing_key,
-    witness,
-    keep,
-    verify_command,
-    prepare,
-    reindex,
-    report,
-    search,
-    retention,
-    archive,
-    archive_verify,
-    restore,
-    retire,
-    deletion,
-):
-    audit.add_command(_command)

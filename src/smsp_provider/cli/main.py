@@ -1,62 +1,48 @@
 """The command ``smsp``: its groups, and how it ends."""
 
+from typing import Final
+
 import click
 
 from smsp_provider import __version__
-from smsp_provider.cli.alerts import alerts
-from smsp_provider.cli.audit import audit
-from smsp_provider.cli.call import call
-from smsp_provider.cli.client import client
-from smsp_provider.cli.clock import clock
-from smsp_provider.cli.config import config
-from smsp_provider.cli.conformance import conformance
-from smsp_provider.cli.deploy import deploy
-from smsp_provider.cli.endpoint import endpoint
 from smsp_provider.cli.exit_codes import ExitCode
-from smsp_provider.cli.incident import incident
-from smsp_provider.cli.login import login, logout, whoami
-from smsp_provider.cli.pds_fhir import pds_fhir
-from smsp_provider.cli.reference import reference
-from smsp_provider.cli.sandbox import sandbox
-from smsp_provider.cli.serve import serve
-from smsp_provider.cli.simulate import simulate
-from smsp_provider.cli.traffic import traffic
-from smsp_provider.cli.upstream import upstream
-from smsp_provider.cli.user import user
+from smsp_provider.cli.lazy import LazyGroup
 
 __all__ = ["cli", "main"]
 
+_COMMANDS: Final = {
+    "serve": "smsp_provider.cli.serve:serve",
+    "sandbox": "smsp_provider.cli.sandbox:sandbox",
+    "alerts": "smsp_provider.cli.alerts:alerts",
+    "clock": "smsp_provider.cli.clock:clock",
+    "audit": "smsp_provider.cli.audit:audit",
+    "incident": "smsp_provider.cli.incident:incident",
+    "traffic": "smsp_provider.cli.traffic:traffic",
+    "client": "smsp_provider.cli.client:client",
+    "user": "smsp_provider.cli.user:user",
+    "login": "smsp_provider.cli.login:login",
+    "logout": "smsp_provider.cli.login:logout",
+    "whoami": "smsp_provider.cli.login:whoami",
+    "simulate": "smsp_provider.cli.simulate:simulate",
+    "call": "smsp_provider.cli.call:call",
+    "conformance": "smsp_provider.cli.conformance:conformance",
+    "config": "smsp_provider.cli.config:config",
+    "deploy": "smsp_provider.cli.deploy:deploy",
+    "endpoint": "smsp_provider.cli.endpoint:endpoint",
+    "pds-fhir": "smsp_provider.cli.pds_fhir:pds_fhir",
+    "upstream": "smsp_provider.cli.upstream:upstream",
+    "reference": "smsp_provider.cli.reference:reference",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+
+@click.group(
+    cls=LazyGroup,
+    places=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.version_option(__version__, prog_name="smsp")
 def cli() -> None:
     """A Spine Mini Service Provider: the five PDS mini services over ITK SOAP, answered from Spine."""
-
-
-for _command in (
-    serve,
-    sandbox,
-    alerts,
-    clock,
-    audit,
-    incident,
-    traffic,
-    client,
-    user,
-    login,
-    logout,
-    whoami,
-    simulate,
-    call,
-    conformance,
-    config,
-    deploy,
-    endpoint,
-    pds_fhir,
-    upstream,
-    reference,
-):
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -221,8 +221,10 @@ def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[t
     if not isinstance(command, click.Group):
         yield path, command
         return
-    for name, child in command.commands.items():
-        if not child.hidden:
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        if child is not None and not child.hidden:
             yield from _commands(child, (*path, name))
 
 

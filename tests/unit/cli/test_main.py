@@ -10,9 +10,9 @@ import pytest
 from command_line import run_main
 from sandbox_process import COMMAND, environment
 from smsp_provider import __version__
-from smsp_provider.cli import main as main_module
 from smsp_provider.cli.addresses import HostPort, free_port_near, host_port
 from smsp_provider.cli.exit_codes import ExitCode
+from smsp_provider.cli.reference import reference
 from smsp_provider.cli.table import print_table
 from smsp_provider.cli.vocabulary import has_patient, meaning_of
 
@@ -38,7 +38,7 @@ def test_ctrl_c_before_the_end_is_exit_code_130(
     def interrupted(**_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main_module.cli.commands["reference"], "invoke", lambda _context: interrupted())
+    monkeypatch.setattr(reference, "invoke", lambda _context: interrupted())
     done = run_main(monkeypatch, capsys, "reference", "settings")
     assert done.code == 130
     assert done.err.endswith("smsp: interrupted\n")

@@ -75,7 +75,10 @@ def run(desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 def leaves(group: click.Group, *path: str) -> set[str]:
     found = set()
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         here = (*path, name)
         found |= leaves(command, *here) if isinstance(command, click.Group) else {" ".join(here)}
     return found
