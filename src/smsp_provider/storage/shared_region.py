@@ -5,6 +5,7 @@ kernel gives the lock back when a holder dies, who may then have left a write ha
 record written in part is read as no record, or does no harm.
 """
 
+import ctypes
 import fcntl
 import mmap
 import os
@@ -27,6 +28,9 @@ _OPEN: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
 _AT_ONCE: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
+_flock: Final = ctypes.PyDLL(None).flock
+"""Keeps the interpreter, for calls that do not wait: with ``fcntl.flock`` another thread runs first, which takes longer
+than all that is done under the lock."""
 _RETRY_SECONDS: Final = 0.0002
 _LOOK_SECONDS: Final = 1.0
 """How often it is looked whether the file is still in its place."""
@@ -99,9 +103,8 @@ class SharedRegion:
                 self._look()
             if self._content is None or self._descriptor is None:
                 self._descriptor, self._content = self._open()
-            try:
-                fcntl.flock(self._descriptor, _AT_ONCE)
-            except BlockingIOError:
+            # Where either of them fails, fcntl's says why.
+            if _flock(self._descriptor, _AT_ONCE) != 0:
                 self._lock(self._descriptor)
         except BaseException:
             self._guard.release()
@@ -111,7 +114,7 @@ class SharedRegion:
     def release(self, *_: object) -> None:
         """Let others to the content."""
         try:
-            if self._descriptor is not None:
+            if self._descriptor is not None and _flock(self._descriptor, fcntl.LOCK_UN) != 0:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
             self._guard.release()
