@@ -23,11 +23,10 @@ _DIGEST_BYTES: Final = 8
 """Of the twelve of a digest, after those that choose its bucket: two of one bucket agree once in 10^19."""
 _BUCKET_CHOICE_BYTES: Final = 4
 _PLACES: Final = 64
-"""In a bucket: enough for the buckets to fill evenly, and few enough to look at all of them."""
+"""In a bucket: enough for the buckets to fill evenly, and few enough to look for a digest in all of them."""
 _DIGESTS_BYTES: Final = _PLACES * _DIGEST_BYTES
 _MOMENT: Final = struct.Struct("d")
-_MOMENTS: Final = struct.Struct(f"{_PLACES}d")
-_BUCKET_BYTES: Final = _DIGESTS_BYTES + _MOMENTS.size
+_BUCKET_BYTES: Final = _DIGESTS_BYTES + _PLACES * _MOMENT.size
 """All digests of a bucket, then their moments, in seconds since 1970; 0 for a place that was never used."""
 _NEVER: Final = 0.0
 
@@ -61,15 +60,12 @@ class MappedReplayMemory:
         gone_before = moment - self._window
         try:
             with self._region.locked() as table:
-                moments = _MOMENTS.unpack_from(table, start + _DIGESTS_BYTES)
                 place = _place_of(digest, table, start)
                 if place is None:
-                    place = moments.index(min(moments))
-                    if moments[place] >= gone_before:
-                        raise ReplayUnavailable("full")
+                    place = _free_place(digest, table, start, gone_before)
                     # The moment comes last: who is killed in between leaves a place that counts as free.
                     table[start + place * _DIGEST_BYTES : start + (place + 1) * _DIGEST_BYTES] = digest
-                elif moments[place] >= gone_before:
+                elif _moment_in(table, start, place) >= gone_before:
                     return True
                 _MOMENT.pack_into(table, _moment_at(start, place), moment)
                 return False
@@ -111,6 +107,23 @@ def _place_of(digest: bytes, table: memoryview, start: int) -> int | None:
     while found % _DIGEST_BYTES and found != -1:  # the end of one and the beginning of the next
         found = digests.find(digest, found + 1)
     return None if found == -1 else found // _DIGEST_BYTES
+
+
+def _free_place(digest: bytes, table: memoryview, start: int, gone_before: float) -> int:
+    """A place whose moment has left the window, or that was never used.
+
+    Each digest begins to look at another one: few have to be looked at.
+    """
+    for step in range(_PLACES):
+        place = (digest[0] + step) % _PLACES
+        if _moment_in(table, start, place) < gone_before:
+            return place
+    raise ReplayUnavailable("full")
+
+
+def _moment_in(table: memoryview, start: int, place: int) -> float:
+    (moment,) = _MOMENT.unpack_from(table, _moment_at(start, place))
+    return float(moment)
 
 
 def _moment_at(start: int, place: int) -> int:

@@ -117,7 +117,9 @@ def test_of_many_who_use_an_id_at_once_one_is_first(path: Path) -> None:
 def test_a_digest_that_stands_across_two_places_is_not_taken_for_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digests = {"a": bytes(range(8)), "b": bytes(range(8, 16)), "across": bytes(range(4, 12))}
+    # The first byte chooses the place: "a" and "b" are neighbours.
+    one, next_one = bytes(range(8)), bytes(range(1, 9))
+    digests = {"a": one, "b": next_one, "across": one[4:] + next_one[:4]}
     digests = {caller: bytes(4) + digest for caller, digest in digests.items()}
     monkeypatch.setattr(mapped_replay, "_digest", lambda caller, _: digests[caller])
     memory = MappedReplayMemory(path, _WINDOW, buckets=1)
