@@ -12,8 +12,8 @@ _YOUNG: Final = 10_000
 def settle() -> None:
     """Take everything that is alive now for permanent; called once, when all that serves has been built.
 
-    Requests leave hardly any cycles behind (Spyne's are cut by its adapter), so that what the collector does between
-    them is nearly always work for nothing.
+    Requests leave hardly any cycles behind, so that what the collector does between them is nearly always work for
+    nothing.
     """
     gc.collect()
     gc.freeze()

@@ -16,13 +16,11 @@ import warnings
 __all__ = [
     "AnyXml",
     "Application",
-    "Fault",
     "MethodContext",
     "ServiceBase",
     "Soap11",
     "WsgiApplication",
-    "const",
-    "rpc",
+    "srpc",
 ]
 
 for _name, _module in {
@@ -34,8 +32,7 @@ for _name, _module in {
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ImportWarning)
-    from spyne import AnyXml, Application, MethodContext, ServiceBase, const, rpc
-    from spyne.model.fault import Fault
+    from spyne import AnyXml, Application, MethodContext, ServiceBase, srpc
     from spyne.protocol.soap import Soap11
     from spyne.server.wsgi import WsgiApplication
 

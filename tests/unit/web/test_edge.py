@@ -141,6 +141,18 @@ def test_every_service_is_reached_on_the_shared_path_and_on_its_own(
 
 
 @pytest.mark.rule("WS-ADR-04")
+@pytest.mark.parametrize("service", Service, ids=lambda service: service.name.lower())
+def test_spyne_finds_the_operation_of_a_request_and_calls_it(service: Service) -> None:
+    app: Any = spyne_app.make_app(Edge(ReadingEndpoint(), Documents(_wsdl, _xsd), EventList(), lambda: True))
+    operations = app.app.interface.service_method_map
+    assert set(operations) == {f"{{urn:nhs-itk:services:201005}}{known.value}" for known in Service}
+    for name, (operation,) in operations.items():
+        operation.function = lambda _received, name=name: Reply(200, name.encode())
+    answer = Client(app, ReadingEndpoint(), EventList()).post(request_for(service).body())
+    assert answer.body == f"{{urn:nhs-itk:services:201005}}{service.value}".encode()
+
+
+@pytest.mark.rule("WS-ADR-04")
 def test_an_action_on_the_path_of_another_service_is_fault_1000(client: Client) -> None:
     request = request_for(Service.GET_NHS_NUMBER)
     answer = client.post(request.body(), PREFIX + Service.VERIFY_NHS_NUMBER.value)
@@ -402,7 +414,7 @@ def streams(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
 
 
 @pytest.mark.rule("WS-FDT-02", "IFC-LOG-02")
-@pytest.mark.parametrize("places", [("receive",), ("receive", "refuse"), ("answer", "refuse")])
+@pytest.mark.parametrize("places", [("receive",), ("answer",), ("receive", "refuse"), ("answer", "refuse")])
 def test_whatever_breaks_the_caller_gets_a_fault_2200_and_nobody_the_text(
     adapter: Adapter, streams: Callable[[], str], places: tuple[str, ...]
 ) -> None:
