@@ -115,9 +115,8 @@ class SharedThrottle:
         """
         with self._region.locked() as view:
             table = ThrottleTable(view)
-            head = table.head()
-            head.draining_since = self._clock.now().timestamp()
-            table.put_head(head)
+            table.head().draining_since = self._clock.now().timestamp()
+            table.put_head()
 
     def is_draining(self) -> bool:
         """Whether the provider stops; not as long as that cannot be told."""
@@ -166,9 +165,8 @@ class SharedThrottle:
         """
         with self._region.locked() as view:
             table, now = ThrottleTable(view), self._clock.monotonic()
-            head = table.head()
-            table.count_left(head, now)
-            table.put_head(head)
+            table.count_left(table.head(), now)
+            table.put_head()
             return self._turns.use(table, now)
 
     def enter_request(self, client: str, limits: Limits) -> int:
@@ -211,7 +209,6 @@ class SharedThrottle:
                 head, now = table.head(), self._clock.monotonic()
                 if head.waiting or head.in_flight >= self._policy.max_in_flight:
                     self._look_after(table, now)
-                    head = table.head()
                 applicant = Applicant(self._process, turn.attended, has_place, turn.deadline.at)
                 ticket = None
                 try:
@@ -221,8 +218,6 @@ class SharedThrottle:
                 except Refused as refused:
                     table.count_refusal(refused.why)
                     raise
-                finally:
-                    table.put_head(head)
                 if ticket is None:
                     return now
                 parked = self._parking.park(ticket)
@@ -275,9 +270,7 @@ class SharedThrottle:
 
     def _decide(self, table: ThrottleTable, now: float) -> None:
         """Give the turns that are due, and wake those threads of this process about whose tickets was decided."""
-        head = table.head()
-        self._turns.give(table, head, now)
-        table.put_head(head)
+        self._turns.give(table, table.head(), now)
         self._parking.tell(table)
 
     # The table
@@ -295,7 +288,6 @@ class SharedThrottle:
             table.count_left_by(self._process, head)
             while self._owed:
                 self._owed.pop(0)(table, head)
-            table.put_head(head)
 
     def _claim(self, table: ThrottleTable) -> None:
         process = table.claim_process(self._mark)
@@ -344,7 +336,6 @@ class SharedThrottle:
         head = table.head()
         if now >= head.looked_after_at + _LOOK_AFTER_SECONDS:
             head.looked_after_at = now
-            table.put_head(head)
             table.take_back()
 
     def _row_of(self, table: ThrottleTable, client: str) -> int:

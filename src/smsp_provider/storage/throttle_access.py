@@ -11,7 +11,10 @@ __all__ = ["AtTable"]
 
 
 class AtTable:
-    """``with`` it one is at the table, alone and known to it; :class:`Busy` where it cannot be used."""
+    """``with`` it one is at the table, alone and known to it; :class:`Busy` where it cannot be used.
+
+    What was changed in the head is written at the end.
+    """
 
     def __init__(self, region: SharedRegion, be_known: Callable[[ThrottleTable], None]) -> None:
         self._region: Final = region
@@ -27,7 +30,11 @@ class AtTable:
         except BaseException:
             self._region.release()
             raise
+        self._table = table
         return table
 
     def __exit__(self, *_: object) -> None:
-        self._region.release()
+        try:
+            self._table.put_head()
+        finally:
+            self._region.release()

@@ -68,8 +68,11 @@ SIZE: Final = _COUNTED_AT + PROCESSES
 class ThrottleTable:
     """The table in the bytes of ``view``, for as long as its lock is held."""
 
+    __slots__ = ("_head", "_view")
+
     def __init__(self, view: memoryview) -> None:
         self._view: Final = view
+        self._head: Head | None = None
 
     def anybody_waits(self) -> bool:
         """Whether any query waits for its turn."""
@@ -77,11 +80,16 @@ class ThrottleTable:
         return bool(waiting)
 
     def head(self) -> Head:
-        """A copy of the head."""
-        return Head(*_HEAD.unpack_from(self._view, 0))
+        """The head: one copy for all, read once."""
+        if self._head is None:
+            self._head = Head(*_HEAD.unpack_from(self._view, 0))
+        return self._head
 
-    def put_head(self, head: Head) -> None:
-        """Write the head back."""
+    def put_head(self) -> None:
+        """Write the head back if it was read."""
+        head = self._head
+        if head is None:
+            return
         _HEAD.pack_into(
             self._view,
             0,
@@ -117,7 +125,7 @@ class ThrottleTable:
     def is_process(self, process: int, mark: bytes) -> bool:
         """Whether the row is still that of the process with this :func:`mark_of_process`."""
         start = _PROCESSES_AT + process * _PROCESS.size
-        return self._view[start : start + MARK.size] == mark
+        return bytes(self._view[start : start + MARK.size]) == mark
 
     def claim_process(self, mark: bytes) -> int | None:
         """A row for the process with this mark; None where all are taken by living ones."""
@@ -153,7 +161,7 @@ class ThrottleTable:
             head = self.head()
             head.in_flight = sum(self._process(process)[2] for process in range(PROCESSES))
             head.waiting = self._states().count(State.WAITING)
-            self.put_head(head)
+            self.put_head()
         return len(dead)
 
     def _take_back_from(self, process: int) -> None:
@@ -356,6 +364,7 @@ class ThrottleTable:
     def clear(self) -> None:
         """Forget all."""
         self._view[:] = bytes(len(self._view))
+        self._head = None
 
 
 def _process_at(process: int) -> int:

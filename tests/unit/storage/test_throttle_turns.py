@@ -51,14 +51,14 @@ class Host:
                 self.waiting[ticket] = (self.now, attended)
         except Refused as refused:
             self.told_to_wait.append(refused.retry_after or 0)
-        self.table.put_head(head)
+        self.table.put_head()
         self.look()
 
     def look(self) -> None:
         """What waiting threads do."""
         head = self.table.head()
         self.rules.give(self.table, head, self.now)
-        self.table.put_head(head)
+        self.table.put_head()
         for ticket, (since, attended) in list(self.waiting.items()):
             state = self.table.state(ticket)
             if state != State.WAITING:
@@ -72,7 +72,7 @@ class Host:
         if self.held:
             head = self.table.head()
             self.rules.leave(self.table, head, self.process, self.held.pop(which % len(self.held)), self.now)
-            self.table.put_head(head)
+            self.table.put_head()
             self.look()
 
     def slip_away(self, which: int) -> None:
@@ -168,7 +168,7 @@ def test_only_so_many_places_are_given_back_without_the_lock_before_they_are_cou
     head = host.table.head()
     host.table.count_left(head, host.now)
     assert head.in_flight == len(host.held)
-    host.table.put_head(head)
+    host.table.put_head()
     assert host.table.leave_quietly(host.process)
 
 
