@@ -5,7 +5,7 @@ Source: Audit Identity Guidance (audit-identity.md), SMSP-AUDIT-002 to 005, SMSP
 
 import re
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final
 
 from smsp_provider.domain.identifiers import ASID, OID, ODSCode
 from smsp_provider.domain.immutable import immutable
@@ -17,7 +17,8 @@ _TWELVE_DIGITS: Final = re.compile("[0-9]{12}")
 """What Spine's validators look for in the ids of people and systems (rule G06)."""
 _ODS_IDENTITY: Final = "urn:nhs-uk:identity:ods:"
 
-_T = TypeVar("_T")
+_SMARTCARD: Final = (OID.ROLE_PROFILE, OID.USER, OID.ROLE)
+_SEVERAL: Final = "names more than one organisation"
 
 
 class AuthorRefused(Exception):
@@ -99,16 +100,19 @@ def recognise(ids: tuple[AuditId, ...]) -> Caller:
         uri = item.uri.strip()
         if uri:
             by_type.setdefault(item.type.strip(), set()).add(uri)
-    organisations: set[ODSCode] = set()
+    ods_code: ODSCode | None = None
     has_local_tokens = False
     for identity in by_type.get(OID.ITK_IDENTITY, ()):
         code, has_tokens = _read_identity(identity)
         has_local_tokens = has_local_tokens or has_tokens
-        if code is not None:
-            organisations.add(code)
-    ods_code = _one_organisation(organisations)
-    asid = _one_organisation(by_type.get(OID.ASID, set()))
-    if ods_code is None and asid is None:
+        # One organisation may stand here twice, with and without the tokens of a person, or in another case.
+        if code is not None and ods_code is not None and code != ods_code:
+            raise InputInvalid("auditIdentity", _SEVERAL)
+        ods_code = code or ods_code
+    asids = by_type.get(OID.ASID, ())
+    if len(asids) > 1:
+        raise InputInvalid("auditIdentity", _SEVERAL)
+    if ods_code is None and not asids:
         raise InputInvalid("auditIdentity", "holds neither an ITK identity nor an ASID")
     author = _author(by_type)
     method = AccessMethod.UNATTENDED
@@ -116,7 +120,7 @@ def recognise(ids: tuple[AuditId, ...]) -> Caller:
         method = AccessMethod.SMARTCARD
     elif has_local_tokens:
         method = AccessMethod.ATTENDED
-    return Caller(method, ods_code, ASID(asid) if asid is not None else None, author)
+    return Caller(method, ods_code, ASID(*asids) if asids else None, author)
 
 
 def organisation_in(ids: tuple[AuditId, ...]) -> ODSCode | None:
@@ -125,29 +129,22 @@ def organisation_in(ids: tuple[AuditId, ...]) -> ODSCode | None:
     return next((code for code in codes if code is not None), None)
 
 
-def _one_organisation(values: set[_T]) -> _T | None:
-    # One organisation may stand here twice, with and without the tokens of a person, or in another case.
-    if len(values) > 1:
-        raise InputInvalid("auditIdentity", "names more than one organisation")
-    return next(iter(values), None)
-
-
 def _read_identity(identity: str) -> tuple[ODSCode | None, bool]:
     """The organisation of an ITK identity, and whether tokens after it identify a person."""
     if not identity.lower().startswith(_ODS_IDENTITY):
         return None, False
-    organisation, *tokens = identity[len(_ODS_IDENTITY) :].split(":")
+    organisation, _, tokens = identity[len(_ODS_IDENTITY) :].partition(":")
     if not organisation.strip():
         return None, False
-    return ODSCode(organisation), any(token.strip() for token in tokens)
+    return ODSCode(organisation), bool(tokens.replace(":", "").strip())
 
 
 def _author(by_type: dict[str, set[str]]) -> SpineAuthor | None:
     if OID.SSO_TOKEN in by_type:
         raise AuthorRefused("session tokens are not supported")
-    sent = {kind: by_type[kind] for kind in (OID.ROLE_PROFILE, OID.USER, OID.ROLE) if kind in by_type}
-    if not sent:
+    if by_type.keys().isdisjoint(_SMARTCARD):
         return None
+    sent = {kind: by_type[kind] for kind in _SMARTCARD if kind in by_type}
     if any(len(values) > 1 for values in sent.values()):
         raise AuthorRefused("a smartcard id is given twice with different values")
     if OID.ROLE_PROFILE not in sent or OID.USER not in sent:

@@ -29,7 +29,7 @@ from smsp_provider.domain.service import Service
 from smsp_provider.itk.payload import payload_content
 from smsp_provider.itk.services import SERVICES, service_of_action
 from smsp_provider.xmlcore.names import ITK
-from smsp_provider.xmlcore.read import XML_SPACE, by_tag, only_child
+from smsp_provider.xmlcore.read import XML_SPACE, by_tag
 from smsp_provider.xmlcore.schemas import SchemaName, Schemas
 
 __all__ = ["DEFAULT_PROFILES", "Distribution", "EnvelopePolicy", "peek_identity", "read_distribution"]
@@ -119,20 +119,19 @@ def read_distribution(
     service = service_of_action(action)
     if service is None:
         _refuse("wsa:Action is not a service of this endpoint", rule="WS-ADR-04")
-    groups = body_child[:]
-    header = _header_of(body_child, groups)
-    if _value(header, "service", rule="COR-DEH-01") != action:
+    groups = by_tag(body_child[:])
+    header = _header_of(body_child, groups.get(_HEADER, ()))
+    if _value(header.get("service"), "service", rule="COR-DEH-01") != action:
         _refuse("header service differs from wsa:Action", rule="COR-DEH-01")
-    blocks = header[:]
-    audit_ids = _audit_ids(blocks)
+    parts = by_tag(header[:])
+    audit_ids = _audit_ids(parts.get(_AUDIT_IDENTITY, ()))
     # That it is nobody comes before the rest of the envelope; whether the user may be named is said later.
     caller = _caller(audit_ids)
     tracking_id = _tracking_id(header)
-    parts = by_tag(blocks)
     _check_addresses(parts.get(_ADDRESS_LIST, ()))
-    item = _one(parts.get(_MANIFEST, ()), _MANIFEST_ITEM, "manifest", "COR-DEH-05")
+    item = dict(_one(parts.get(_MANIFEST, ()), _MANIFEST_ITEM, "manifest", "COR-DEH-05").items())
     payload_id = _check_item(item, policy.accepted_profiles[service])
-    payload = _one([group for group in groups if group.tag == _PAYLOADS], _PAYLOAD, "payloads", "COR-DEP-01")
+    payload = _one(groups.get(_PAYLOADS, ()), _PAYLOAD, "payloads", "COR-DEP-01")
     _check_payload(payload, payload_id)
     base64, compressed = _flag(item, "base64"), _flag(item, "compressed")
     if _flag(item, "encrypted"):
@@ -143,7 +142,7 @@ def read_distribution(
     return Distribution(
         service=service,
         tracking_id=tracking_id,
-        profile_id=item.get("profileid") or "",
+        profile_id=item["profileid"],
         audit_ids=audit_ids,
         caller=caller,
         sender_address=_sender(parts.get(_SENDER, ())),
@@ -163,26 +162,25 @@ def peek_identity(body_child: etree._Element) -> tuple[str | None, tuple[AuditId
     return header.get("trackingid"), tuple(islice(found, 2 * _MAX_AUDIT_IDS))
 
 
-def _audit_ids(blocks: list[etree._Element]) -> tuple[AuditId, ...]:
-    """The ids of the audit identity among the blocks of an itk:header, trimmed, those without a uri left out.
+def _audit_ids(found: Sequence[etree._Element]) -> tuple[AuditId, ...]:
+    """The ids of the audit identities found in an itk:header, trimmed, those without a uri left out.
 
     Raises:
         InputInvalid: none is left (SMSP-AUDIT-005).
         ToolkitFault: 1000: two audit identities, or more than four ids.
     """
-    found = [block for block in blocks if block.tag == _AUDIT_IDENTITY]
     if not found:
         raise InputInvalid("auditIdentity", "is missing")
     if len(found) > 1:
         _refuse("auditIdentity is given more than once", rule="DE-PDS-02")
-    ids = [child for child in found[0][:] if child.tag == _ID]
+    ids = by_tag(found[0][:]).get(_ID, ())
     if len(ids) > _MAX_AUDIT_IDS:
         _refuse("auditIdentity holds more than four ids", rule="DE-PDS-02")
-    named = [
-        AuditId((item.get("type") or OID.ITK_IDENTITY).strip(), uri)
-        for item in ids
-        if (uri := (item.get("uri") or "").strip())
-    ]
+    named = []
+    for item in ids:
+        uri = (item.get("uri") or "").strip()
+        if uri:
+            named.append(AuditId((item.get("type") or OID.ITK_IDENTITY).strip(), uri))
     if not named:
         raise InputInvalid("auditIdentity", "is blank" if ids else "is empty")
     return tuple(named)
@@ -195,24 +193,23 @@ def _caller(audit_ids: tuple[AuditId, ...]) -> Caller | AuthorRefused:
         return refusal
 
 
-def _header_of(body_child: etree._Element, groups: list[etree._Element]) -> etree._Element:
+def _header_of(body_child: etree._Element, headers: Sequence[etree._Element]) -> etree._Element:
     if body_child.tag != _ENVELOPE:
         _refuse("The soap:Body holds no itk:DistributionEnvelope", rule="DE-PDS-01")
-    header = only_child(groups, _HEADER)
-    if header is None:
+    if len(headers) != 1:
         _refuse("itk:header is missing or given more than once", rule="COR-DEH-01")
-    return header
+    return headers[0]
 
 
-def _value(element: etree._Element, name: str, *, rule: str) -> str:
+def _value(attribute: str | None, name: str, *, rule: str) -> str:
     """An attribute that must be there and must say something."""
-    value = (element.get(name) or "").strip(XML_SPACE)
+    value = (attribute or "").strip(XML_SPACE)
     if not value:
         _refuse(f"{name} is missing", rule=rule)
     return value
 
 
-def _flag(item: etree._Element, name: str) -> bool:
+def _flag(item: Mapping[str, str], name: str) -> bool:
     """An optional xs:boolean, false by default."""
     value = item.get(name)
     if value is None:
@@ -243,29 +240,22 @@ def _one(groups: Sequence[etree._Element], tag: str, name: str, rule: str) -> et
     if len(groups) != 1:
         _refuse(f"{name} is missing or given more than once", rule=rule)
     group = groups[0]
-    if not _ONE.fullmatch(_count(group, name, rule)):
+    if not _ONE.fullmatch(_value(group.get("count"), f"{name} count", rule=rule)):
         _refuse(f"{name} count is not 1", rule=rule)
-    items = [item for item in group[:] if item.tag == tag]
+    items = by_tag(group[:]).get(tag, ())
     if len(items) != 1:
         _refuse(f"{name} count does not match: {len(items)} of {tag.rpartition('}')[2]}", rule=rule)
     return items[0]
 
 
-def _count(group: etree._Element, name: str, rule: str) -> str:
-    count = (group.get("count") or "").strip(XML_SPACE)
-    if not count:
-        _refuse(f"{name} count is missing", rule=rule)
-    return count
-
-
-def _check_item(item: etree._Element, accepted_profiles: frozenset[str]) -> str:
+def _check_item(item: Mapping[str, str], accepted_profiles: frozenset[str]) -> str:
     """The attributes of the manifest item; returns the id that the payload must have."""
     payload_id = item.get("id") or ""
     if not payload_id:
         _refuse("manifestitem id is missing", rule="COR-DEH-06")
-    if _value(item, "mimetype", rule="COR-DEH-06") != "text/xml":
+    if _value(item.get("mimetype"), "mimetype", rule="COR-DEH-06") != "text/xml":
         _refuse("mimetype is not text/xml", rule="DE-PDS-01")
-    if _value(item, "profileid", rule="COR-DEH-07") not in accepted_profiles:
+    if _value(item.get("profileid"), "profileid", rule="COR-DEH-07") not in accepted_profiles:
         _refuse("profileid is not supported for this service", rule="COR-DEH-09")
     if _flag(item, "metadata"):
         _refuse("metadata is true", rule="DE-PDS-01")

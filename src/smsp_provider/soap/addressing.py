@@ -14,7 +14,7 @@ from smsp_provider.domain.identifiers import is_uuid
 from smsp_provider.domain.immutable import immutable
 from smsp_provider.soap.envelope import SoapMessage
 from smsp_provider.xmlcore.names import WSA
-from smsp_provider.xmlcore.read import by_tag, leaf_text, only_child
+from smsp_provider.xmlcore.read import leaf_text, only_child
 
 __all__ = ["ANONYMOUS", "Addressing", "AddressingPolicy", "find_message_id", "read_addressing"]
 
@@ -61,7 +61,7 @@ def read_addressing(message: SoapMessage, soap_action: str | None, policy: Addre
     Raises:
         ToolkitFault: 1000, the first breach in the order MessageID, To, Action, ReplyTo.
     """
-    blocks = by_tag(message.header_blocks)
+    blocks = message.by_tag
     message_id = _one_text(blocks.get(_MESSAGE_ID, ()), "wsa:MessageID", rule="WS-ADR-01")
     if not is_uuid(message_id):
         _refuse("wsa:MessageID is not a UUID", rule="WS-ADR-01")

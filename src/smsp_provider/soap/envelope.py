@@ -1,5 +1,6 @@
 """The SOAP 1.1 envelope: header blocks and the one body child (WS-STD-01, WS-STD-03, WS-EXT-01 to 03)."""
 
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NoReturn
 
@@ -10,7 +11,7 @@ from smsp_provider.domain.immutable import immutable
 from smsp_provider.domain.masking import Masked
 from smsp_provider.xmlcore.names import SOAP11, SOAP12, WSA, WSSE
 from smsp_provider.xmlcore.parse import MalformedXML, parse
-from smsp_provider.xmlcore.read import XML_SPACE
+from smsp_provider.xmlcore.read import XML_SPACE, by_tag
 
 __all__ = [
     "UNDERSTOOD_HEADERS",
@@ -38,9 +39,14 @@ UNDERSTOOD_HEADERS: Final = frozenset(
 
 @immutable
 class SoapMessage(Masked):
-    """A SOAP message: its header blocks in document order (none where it has no header), and its one body child."""
+    """A SOAP message: its root, its header blocks (none where it has no header), and its one body child.
 
-    header_blocks: tuple[etree._Element, ...]
+    ``header_blocks`` are in document order, ``by_tag`` are the same by their tags in Clark notation.
+    """
+
+    envelope: etree._Element
+    header_blocks: Sequence[etree._Element]
+    by_tag: Mapping[object, list[etree._Element]]
     body_child: etree._Element
 
 
@@ -92,7 +98,8 @@ def read_soap(document: bytes) -> SoapMessage:
     child = body[0]
     if child.tag == _FAULT:
         _refuse("The soap:Body holds a soap:Fault, not a request")
-    return SoapMessage(() if header is None else tuple(header[:]), child)
+    blocks = () if header is None else header[:]
+    return SoapMessage(root, blocks, by_tag(blocks), child)
 
 
 def _parts(root: etree._Element) -> tuple[etree._Element | None, etree._Element]:

@@ -96,7 +96,7 @@ def check_security(
         ToolkitFault: 3000, the first breach in the order Security, Timestamp, Created, Expires, UsernameToken,
             Signature.
     """
-    blocks = [block for block in message.header_blocks if block.tag == _SECURITY]
+    blocks = message.by_tag.get(_SECURITY, ())
     if len(blocks) != 1:
         _refuse("wsse:Security", "is missing" if not blocks else "is given more than once", rule="WS-SEC-04")
     security = blocks[0]
@@ -128,9 +128,8 @@ def check_security(
 
 def find_username(message: SoapMessage) -> str | None:
     """The username that a message claims, checked or not: for the audit of one that was refused."""
-    for block in message.header_blocks:
-        if block.tag == _SECURITY:
-            return block.findtext(f"{_TOKEN}/{_USERNAME}")
+    for block in message.by_tag.get(_SECURITY, ()):
+        return block.findtext(f"{_TOKEN}/{_USERNAME}")
     return None
 
 

@@ -48,7 +48,7 @@ class SignedFacts:
 
 def is_signed(message: SoapMessage) -> bool:
     """Whether there is a ds:Signature anywhere in the message, in its place or not."""
-    return next(_envelope(message).iter(_SIGNATURE), None) is not None
+    return next(message.envelope.iter(_SIGNATURE), None) is not None
 
 
 def verify_signature(
@@ -68,7 +68,7 @@ def verify_signature(
     Raises:
         ToolkitFault: 3000, anything that is not exactly this.
     """
-    envelope, body = _envelope(message), message.body_child.getparent()
+    envelope, body = message.envelope, message.body_child.getparent()
     _check_size(envelope)
     signature = _only_signature(envelope, security)
     parts = read_signature(signature, allow_sha1=allow_sha1)
@@ -95,10 +95,6 @@ def verify_signature(
         refuse("ds:Signature", "does not verify")
     _check_bytes(results, covered)
     return SignedFacts(signer.fingerprint)
-
-
-def _envelope(message: SoapMessage) -> etree._Element:
-    return message.body_child.getroottree().getroot()
 
 
 def _check_size(envelope: etree._Element) -> None:
