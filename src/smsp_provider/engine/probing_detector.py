@@ -62,7 +62,8 @@ class Detector:
 
     def count_number(self, view: memoryview, trace: NumberTrace, now: int) -> list[Finding]:
         """Count a request by number at ``now`` (seconds since 1970); the patterns to be told of."""
-        policy, found = self._policy, list[Finding]()
+        policy = self._policy
+        found: list[Finding] = []
         client = self._client(view, trace.client, now)
         identity = IDENTITIES.body(view, trace.identity, now, policy.window)
         is_new_failure = False
@@ -84,7 +85,8 @@ class Detector:
 
     def count_search(self, view: memoryview, trace: SearchTrace, now: int) -> list[Finding]:
         """Count a search at ``now`` (seconds since 1970); the patterns to be told of."""
-        policy, found = self._policy, list[Finding]()
+        policy = self._policy
+        found: list[Finding] = []
         client = self._client(view, trace.client, now)
         changes, pair = self._add_postcode(view, trace, now)
         if changes >= policy.postcodes_of_a_search:
@@ -167,7 +169,8 @@ class Detector:
 
 def _add_request(view: memoryview, subject: int, *, failure: bool) -> tuple[int, int]:
     requests, failed = _SHARE.unpack_from(view, subject)
-    requests, failed = min(requests + 1, _MOST), min(failed + failure, _MOST)
+    if requests < _MOST:
+        requests, failed = requests + 1, failed + failure
     _SHARE.pack_into(view, subject, requests, failed)
     return requests, failed
 

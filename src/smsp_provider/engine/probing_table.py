@@ -23,13 +23,14 @@ _PLACES: Final = 8
 class Rows:
     """Rows of one size from ``start`` on, each with a body of ``body_bytes`` that is all zero at first."""
 
-    __slots__ = ("_bucket", "_buckets", "_no_body", "_row_bytes", "_start", "end")
+    __slots__ = ("_bucket", "_buckets", "_keys", "_no_body", "_row_bytes", "_start", "end")
 
     def __init__(self, start: int, buckets: int, body_bytes: int) -> None:
         self._start: Final = start
         self._buckets: Final = buckets
         self._row_bytes: Final = _HEAD.size + body_bytes
         self._bucket: Final = Struct("<" + f"{_ROW}{body_bytes}x" * _PLACES)
+        self._keys: Final = Struct(f"{ROW_KEY_BYTES}s{self._row_bytes - ROW_KEY_BYTES}x" * _PLACES)
         self._no_body: Final = bytes(body_bytes)
         self.end: Final = start + buckets * self._bucket.size
 
@@ -39,22 +40,24 @@ class Rows:
         ``weight`` is how much a row that begins counts for.
         """
         start = self._start + int.from_bytes(key) % self._buckets * self._bucket.size
-        bucket = self._bucket.unpack_from(view, start)
-        keys = bucket[0::3]
+        keys = self._keys.unpack_from(view, start)
         if key in keys:
-            place = keys.index(key)
-            began = bucket[place * 3 + 1]
+            row = start + keys.index(key) * self._row_bytes
+            _, began, _ = _HEAD.unpack_from(view, row)
             # Either way: a clock that was set back must not keep rows for ever.
             if began and abs(now - began) < window:
-                return start + place * self._row_bytes + _HEAD.size
+                return row + _HEAD.size
         else:
-            place = min(range(_PLACES), key=lambda one: _worth(bucket[one * 3 + 1], bucket[one * 3 + 2], now, window))
-        row = start + place * self._row_bytes
+            row = start + self._least_worth(view, start, now, window) * self._row_bytes
         # The beginning comes last: who is killed in between leaves a free row.
         _HEAD.pack_into(view, row, key, 0, 0)
         view[row + _HEAD.size : row + self._row_bytes] = self._no_body
         _HEAD.pack_into(view, row, key, now, weight)
         return row + _HEAD.size
+
+    def _least_worth(self, view: memoryview, start: int, now: int, window: int) -> int:
+        bucket = self._bucket.unpack_from(view, start)
+        return min(range(_PLACES), key=lambda one: _worth(bucket[one * 3 + 1], bucket[one * 3 + 2], now, window))
 
 
 def weigh(view: memoryview, body: int, weight: int) -> None:

@@ -106,6 +106,7 @@ class Tracer:
 
     def __init__(self, key: bytes) -> None:
         self.key: Final = key
+        self._keyed: Final = blake2b(digest_size=_DIGEST_BYTES, key=key)
         self._clients: Final[dict[str, bytes]] = {}
 
     def number(self, answered: Answered, request: ByNumber) -> NumberTrace:
@@ -170,4 +171,6 @@ class Tracer:
 
     def _digest(self, text: str) -> bytes:
         # No text of a message can hold the NUL that stands between the parts.
-        return blake2b(text.encode(), digest_size=_DIGEST_BYTES, key=self.key).digest()
+        digest = self._keyed.copy()
+        digest.update(text.encode())
+        return digest.digest()

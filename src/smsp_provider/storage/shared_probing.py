@@ -85,7 +85,8 @@ class SharedProbingWatch:
                     findings = self._detector.count_number(view, tracer.number(answered, request), now)
                 else:
                     findings = self._detector.count_search(view, tracer.search(answered, request), now)
-                found += [(answered, finding) for finding in findings]
+                if findings:
+                    found += [(answered, finding) for finding in findings]
 
     def _tell_of(self, reason: str, answered: Answered) -> None:
         now = self._clock.monotonic()
