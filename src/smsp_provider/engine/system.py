@@ -1,6 +1,7 @@
 """The real clock and the real ids; tests bring their own."""
 
 import os
+import re
 import time
 import weakref
 from datetime import UTC, datetime
@@ -9,10 +10,11 @@ from typing import Final
 __all__ = ["RandomIds", "SystemClock"]
 
 
-_VARIANTS: Final = "89AB"
 _BYTES: Final = 16
-_DIGITS: Final = 2 * _BYTES
 _AT_ONCE: Final = 32
+_GROUPS: Final = re.compile("(.{8})(.{4})(.{4})(.{4})(.{12})")
+_RANDOM: Final = int("FFFFFFFFFFFF0FFF3FFFFFFFFFFFFFFF" * _AT_ONCE, 16)
+_VERSION_AND_VARIANT: Final = int("00000000000040008000000000000000" * _AT_ONCE, 16)
 
 
 class SystemClock:
@@ -44,18 +46,17 @@ class RandomIds:
             try:
                 return self._drawn.pop()
             except IndexError:
-                drawn = os.urandom(_BYTES * _AT_ONCE).hex().upper()
-                self._drawn += [_written(drawn[at : at + _DIGITS]) for at in range(0, len(drawn), _DIGITS)]
+                self._drawn += _draw()
 
     def begin_anew(self) -> None:
         """After a fork, in the child: these are the parent's to use."""
         self._drawn = []
 
 
-def _written(digits: str) -> str:
-    """A UUID of these 32 random digits but two, which tell version and variant."""
-    variant = _VARIANTS[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+def _draw() -> list[str]:
+    """New UUIDs: all but six bits of each are random, and these tell version and variant."""
+    number = int.from_bytes(os.urandom(_BYTES * _AT_ONCE), "big") & _RANDOM | _VERSION_AND_VARIANT
+    return list(map("-".join, _GROUPS.findall(f"{number:0{2 * _BYTES * _AT_ONCE}X}")))
 
 
 _sources: "weakref.WeakSet[RandomIds]" = weakref.WeakSet()
