@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final, Literal
 
+import orjson
+
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, RecordRange
 from smsp_provider.audit.events import (
     Change,
@@ -52,9 +54,8 @@ Kind = Literal[
 ]
 Fields = dict[str, object]
 
-# ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
 # No look-out for circles: a record is made of values, none of which can hold itself.
-_to_json: Final = json.JSONEncoder(
+_escaped: Final = json.JSONEncoder(
     separators=(",", ":"), ensure_ascii=True, allow_nan=False, check_circular=False
 ).encode
 
@@ -98,6 +99,18 @@ def encode(record: Record, at: str | None = None) -> str:
     else:
         fields = _deletion(record, moment)
     return _to_json(fields)
+
+
+def _to_json(fields: Fields) -> str:
+    """ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
+
+    orjson is many times as fast, but leaves text as it is, and refuses a lone surrogate and named tuples. What it can
+    write in ASCII is what ``json`` writes, but for U+007F, which only ``json`` escapes.
+    """
+    try:
+        return orjson.dumps(fields).decode("ascii")
+    except (TypeError, UnicodeDecodeError):
+        return _escaped(fields)
 
 
 def _text(value: str | None) -> str | None:
@@ -149,16 +162,15 @@ def _request(request: RequestFacts) -> Fields:
 
 
 def _intent(intent: Intent, at: str) -> Fields:
-    author = intent.author
-    return _without_defaults(
-        {
-            "exchange": intent.exchange_id,
-            "at": at,
-            "request": _request(intent.request),
-            "asid": intent.asid.value,
-            "author": None if author is None else [author.role_profile, author.user, author.role],
-        }
-    )
+    fields: Fields = {
+        "exchange": intent.exchange_id,
+        "at": at,
+        "request": _request(intent.request),
+        "asid": intent.asid.value,
+    }
+    if intent.author is not None:
+        fields["author"] = [intent.author.role_profile, intent.author.user, intent.author.role]
+    return fields
 
 
 def _ending(ending: Ending, at: str) -> Fields:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final, get_args
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from smsp_provider.audit.decoding import UnreadableRecord, decode
 from smsp_provider.audit.deletion_events import DeletionProposed, DeletionWithdrawn, Erasure, Officer, RecordRange
@@ -182,6 +184,18 @@ def test_what_a_client_sent_cannot_make_a_record_large_or_unwritable() -> None:
     assert read.request.username == "x" * MAX_TEXT + "[cut]"
     assert read.request.message_id == "y" * MAX_TEXT
     assert read.request.action == "\ud800\x00é"
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@given(st.text(st.characters(), max_size=40), st.text(st.characters(max_codepoint=0x7F), max_size=40))
+@example("\ud800", "\x00\x1f\x7f")
+def test_any_text_is_written_in_the_one_form_of_all_versions_and_comes_back(wide: str, narrow: str) -> None:
+    for sent in (wide, narrow):
+        record = replace(INTENT, request=RequestFacts("192.0.2.7", username=sent, audit_ids=(AuditId("1.2.3", sent),)))
+        text = encode(record)
+        # (U+007F stands for itself since orjson, and was escaped before.)
+        assert text.replace("\x7f", "\\u007f") == json.dumps(json.loads(text), separators=(",", ":"))
+        assert decode("intent", text) == record
 
 
 @pytest.mark.parametrize(
