@@ -17,7 +17,8 @@ _TWELVE_DIGITS: Final = re.compile("[0-9]{12}")
 """What Spine's validators look for in the ids of people and systems (rule G06)."""
 _ODS_IDENTITY: Final = "urn:nhs-uk:identity:ods:"
 
-_SMARTCARD: Final = (OID.ROLE_PROFILE, OID.USER, OID.ROLE)
+_PERSONAL: Final = frozenset({OID.ROLE_PROFILE, OID.USER, OID.ROLE, OID.SSO_TOKEN})
+"""The kinds of id that name a person to Spine."""
 _SEVERAL: Final = "names more than one organisation"
 
 
@@ -140,11 +141,11 @@ def _read_identity(identity: str) -> tuple[ODSCode | None, bool]:
 
 
 def _author(by_type: dict[str, set[str]]) -> SpineAuthor | None:
+    if _PERSONAL.isdisjoint(by_type):
+        return None
     if OID.SSO_TOKEN in by_type:
         raise AuthorRefused("session tokens are not supported")
-    if by_type.keys().isdisjoint(_SMARTCARD):
-        return None
-    sent = {kind: by_type[kind] for kind in _SMARTCARD if kind in by_type}
+    sent = {kind: by_type[kind] for kind in (OID.ROLE_PROFILE, OID.USER, OID.ROLE) if kind in by_type}
     if any(len(values) > 1 for values in sent.values()):
         raise AuthorRefused("a smartcard id is given twice with different values")
     if OID.ROLE_PROFILE not in sent or OID.USER not in sent:

@@ -9,7 +9,8 @@ from smsp_provider.domain.masking import Masked
 __all__ = ["ASID", "OID", "LocalIdentifier", "ODSCode", "bare_uuid", "is_uuid", "same_uuid"]
 
 _MESSAGE_ID: Final = re.compile(
-    r"(?:(?:urn:)?uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+    # Both cases by name: ignoring case looks each character up several times.
+    "(?:(?:[Uu][Rr][Nn]:)?[Uu][Uu][Ii][Dd]:)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 )
 
 

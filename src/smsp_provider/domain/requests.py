@@ -21,6 +21,7 @@ WILDCARD: Final = "*"
 _MAX_NAME: Final = 35
 _MIN_VERIFY_FAMILY: Final = 3
 _MAX_POSTCODE: Final = 8
+_BY_NUMBER: Final = frozenset({Service.VERIFY_NHS_NUMBER, Service.GET_PATIENT_DETAILS_BY_NHS_NUMBER})
 _GENDERS: Final = frozenset("0129")
 _POSTCODE: Final = re.compile(r"[A-Za-z0-9]+ [A-Za-z0-9]+")
 _BEFORE_WILDCARD: Final = 2
@@ -90,8 +91,7 @@ def check_fields(service: Service, fields: RequestFields, today: HL7Date) -> Ser
     Raises:
         InputInvalid: the first rule broken, in the order date of birth, NHS number, names, gender, postcode.
     """
-    by_number = service in (Service.VERIFY_NHS_NUMBER, Service.GET_PATIENT_DETAILS_BY_NHS_NUMBER)
-    if by_number or (service is Service.GET_PATIENT_DETAILS and fields.nhs_number is not None):
+    if service in _BY_NUMBER or (fields.nhs_number is not None and service is Service.GET_PATIENT_DETAILS):
         return _by_number(service, fields, today)
     return _by_search(service, fields, today)
 
@@ -163,7 +163,8 @@ def _name(field: str, text: str | None, *, wildcards: bool) -> str | None:
         name = " ".join(name.split())
     if len(name) > _MAX_NAME:
         _refuse(field, "has more than 35 characters")
-    _check_wildcards(field, name.strip(), allowed=wildcards)
+    if WILDCARD in name:
+        _check_wildcards(field, name.strip(), allowed=wildcards)
     return name
 
 
@@ -184,9 +185,7 @@ def _postcode(text: str | None) -> str | None:
 
 
 def _check_wildcards(field: str, text: str, *, allowed: bool) -> None:
-    """Each ``*`` must have two other characters somewhere before it, no ``*`` beside it, and not be a whole word."""
-    if WILDCARD not in text:
-        return
+    """Each ``*`` of a text must have two others somewhere before it, no ``*`` beside it, and not be a whole word."""
     if not allowed:
         _refuse(field, "holds a wildcard")
     first = text.index(WILDCARD)

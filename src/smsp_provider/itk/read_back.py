@@ -87,9 +87,9 @@ def read_back(document: bytes, service: Service, schemas: Schemas) -> ResponseFa
 def _payload(parts: list[etree._Element]) -> tuple[etree._Element, etree._Element] | None:
     """The distribution envelope and the content of its one payload."""
     body = only_child(parts, _BODY)
-    if body is None or len(body) != 1 or body[0].tag != _ENVELOPE:
+    envelope = None if body is None or len(body) != 1 else body[0]
+    if envelope is None or envelope.tag != _ENVELOPE:
         return None
-    envelope = body[0]
     payloads = only_child(envelope, _PAYLOADS)
     payload = None if payloads is None else only_child(payloads, _PAYLOAD)
     if payload is None or len(payload) != 1:

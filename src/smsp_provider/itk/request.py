@@ -12,7 +12,7 @@ from smsp_provider.domain.requests import InputInvalid, RequestFields
 from smsp_provider.domain.service import Service
 from smsp_provider.itk.services import SERVICES
 from smsp_provider.xmlcore.names import HL7, XSI
-from smsp_provider.xmlcore.read import XML_SPACE, first_child
+from smsp_provider.xmlcore.read import XML_SPACE
 from smsp_provider.xmlcore.schemas import Schemas
 
 __all__ = ["read_request"]
@@ -51,29 +51,36 @@ def read_request(service: Service, payload: etree._Element, schemas: Schemas) ->
         place, rule = (findings[0].path, findings[0].rule) if findings else (entry.request_root, "is not valid")
         raise InputInvalid(place, rule)
     values = _values(payload)
-    family, given = _name(values.get(_NAME))
+    name, postcode = values.get(_NAME), values.get(_POSTCODE)
+    names = [] if name is None else name[:]
     return RequestFields(
         date_of_birth=_attribute(values.get(_DATE_OF_BIRTH), "value"),
         gender=_token(_attribute(values.get(_GENDER), "code")),
         nhs_number=_attribute(values.get(_NHS_NUMBER), "extension"),
-        family=family,
-        given=given,
-        postcode=_text(values.get(_POSTCODE), _POSTAL_CODE, _POSTCODE),
+        family=_text(names, _FAMILY, f"{_NAME}/family"),
+        given=_text(names, _GIVEN, f"{_NAME}/given"),
+        postcode=None if postcode is None else _text(postcode[:], _POSTAL_CODE, _POSTCODE),
         local_identifier=_local_identifier(values.get(_LOCAL_IDENTIFIER)),
     )
 
 
 def _values(payload: etree._Element) -> dict[str, etree._Element]:
     """The value element of every parameter that is there, by the parameter's local name."""
-    query = first_child(payload, _QUERY)
-    if query is None or _is_null(query):
-        return {}
+    query = _first_said(payload, _QUERY)
     values = {}
-    for parameter in query[:]:
-        value = first_child(parameter, _VALUE)
-        if value is not None and not _is_null(parameter) and not _is_null(value):
+    for parameter in () if query is None else query[:]:
+        value = _first_said(parameter, _VALUE)
+        if value is not None and not _is_null(parameter):
             values[str(parameter.tag)[_PREFIX_LENGTH:]] = value
     return values
+
+
+def _first_said(parent: etree._Element | list[etree._Element], tag: str) -> etree._Element | None:
+    """The first child with this tag, of a parent or of a list; None where there is none, and where it is null."""
+    for child in parent[:]:
+        if child.tag == tag:
+            return None if _is_null(child) else child
+    return None
 
 
 def _is_null(element: etree._Element) -> bool:
@@ -92,14 +99,10 @@ def _token(code: str | None) -> str | None:
     return None if code is None else code.strip(XML_SPACE)
 
 
-def _name(value: etree._Element | None) -> tuple[str | None, str | None]:
-    return _text(value, _FAMILY, f"{_NAME}/family"), _text(value, _GIVEN, f"{_NAME}/given")
-
-
-def _text(value: etree._Element | None, tag: str, field: str) -> str | None:
+def _text(parts: list[etree._Element], tag: str, field: str) -> str | None:
     """The text of a part. The schema lets elements of other namespaces stand in it: half a name is no name."""
-    part = None if value is None else first_child(value, tag)
-    if part is None or _is_null(part):
+    part = _first_said(parts, tag)
+    if part is None:
         return None
     if len(part):
         raise InputInvalid(field, "holds elements")

@@ -134,7 +134,8 @@ def check_must_understand(message: SoapMessage, understood: AbstractSet[str] = U
         ToolkitFault: with faultcode MustUnderstand (WS-EXT-03). The block is not named: its name is the sender's text.
     """
     for block in message.header_blocks:
-        value = block.get(_MUST_UNDERSTAND)
+        # Hardly any has attributes, and looking one up costs several times as much as finding that there is none.
+        value = block.get(_MUST_UNDERSTAND) if block.keys() else None
         if value is not None and value.strip(XML_SPACE) in ("1", "true") and block.tag not in understood:
             raise ToolkitFault(
                 FaultCode.MUST_UNDERSTAND,

@@ -62,7 +62,8 @@ def parse(document: bytes, *, keep_blanks: bool = True) -> etree._Element:
     Raises:
         MalformedXML: not UTF-8, not well formed, a DTD, or nested more than ``MAX_DEPTH`` deep.
     """
-    if not _is_utf8(document):
+    # Nearly every document is ASCII: to find that out makes no text of it.
+    if not document.isascii() and not _is_utf8(document):
         raise MalformedXML("the document is not UTF-8")
     root = _root_of(document, keep_blanks=keep_blanks)
     if root is None:
@@ -73,9 +74,6 @@ def parse(document: bytes, *, keep_blanks: bool = True) -> etree._Element:
 
 
 def _is_utf8(document: bytes) -> bool:
-    if document.isascii():
-        # Nearly every document is: this looks at the bytes and makes no text of them.
-        return True
     try:
         document.decode("utf-8")
     except UnicodeDecodeError:
