@@ -1,12 +1,15 @@
 """Counters that are gathered in the process and written into the table that all share a few times a second."""
 
-import threading
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from smsp_provider.storage.soon import Soon
 
-__all__ = ["CounterTable", "DeferredCounters"]
+__all__ = ["MOST_WAITING", "CounterTable", "DeferredCounters"]
+
+MOST_WAITING: Final = 65_536
+"""So many may wait where nothing can be written, say without a thread for it: then the oldest are not counted."""
 
 
 class CounterTable(Protocol):
@@ -25,28 +28,22 @@ class DeferredCounters:
 
     def __init__(self, table: CounterTable) -> None:
         self._table: Final = table
-        self._forget()
-        self._soon: Final = Soon("counters", self._write, lambda: not self._amounts and not self._hours, self._forget)
-
-    def _forget(self) -> None:
-        """The state of one process."""
-        self._guard = threading.Lock()
-        self._amounts: dict[str, float] = {}
-        self._hours: dict[int, int] = {}
+        self._waiting: Final[deque[tuple[Iterable[tuple[str, float]], int | None]]] = deque(maxlen=MOST_WAITING)
+        self._soon: Final = Soon("counters", self._write, lambda: not self._waiting, self._waiting.clear)
 
     def add(self, amounts: Iterable[tuple[str, float]], *, hour: int | None = None) -> None:
         """See :meth:`smsp_provider.observe.metrics.Counters.add`."""
-        with self._guard:
-            gathered, hours = self._amounts, self._hours
-            for name, amount in amounts:
-                gathered[name] = gathered.get(name, 0.0) + amount
-            if hour is not None:
-                hours[hour] = hours.get(hour, 0) + 1
+        self._waiting.append((amounts, hour))
         self._soon.ask()
 
     def _write(self) -> None:
-        with self._guard:
-            amounts, self._amounts = self._amounts, {}
-            hours, self._hours = self._hours, {}
-        if amounts or hours:
-            self._table.add_all(amounts.items(), hours)
+        gathered: defaultdict[str, float] = defaultdict(float)
+        hours: defaultdict[int, int] = defaultdict(int)
+        while self._waiting:
+            amounts, hour = self._waiting.popleft()
+            for name, amount in amounts:
+                gathered[name] += amount
+            if hour is not None:
+                hours[hour] += 1
+        if gathered or hours:
+            self._table.add_all(gathered.items(), hours)
