@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from smsp_provider.certificates.reading import UNREADABLE
 from smsp_provider.domain.faults import access_denied
+from smsp_provider.web.tls import BoundedSocket
 
 __all__ = ["ADDRESS_HEADER", "CERTIFICATE_HEADER", "forwarded_address", "forwarded_certificate", "is_behind_proxy"]
 
@@ -35,6 +36,8 @@ _ONE_CERTIFICATE: Final = re.compile(
 
 def is_behind_proxy(connection: object) -> bool:
     """Whether a connection came in at the unix socket: asked of the connection itself, not of a setting or header."""
+    if isinstance(connection, BoundedSocket):
+        return connection.is_unix
     return isinstance(connection, socket.socket) and connection.family == socket.AF_UNIX
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,6 +64,11 @@ class BoundedSocket(socket.socket):
     """Whether the worker was stopping already when that request began."""
 
     _until = 0.0
+
+    @cached_property
+    def is_unix(self) -> bool:
+        """Whether it is a unix socket. Looked up once: Python makes a member of an enum of ``family`` each time."""
+        return self.family == socket.AF_UNIX
 
     @classmethod
     def taking_over(cls, sock: socket.socket) -> "BoundedSocket":

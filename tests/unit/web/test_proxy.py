@@ -17,6 +17,7 @@ from smsp_provider.domain.faults import ErrorCode, ToolkitFault
 from smsp_provider.web.edge import Documents, Edge
 from smsp_provider.web.peer import check_certificate, is_secure, peer_of
 from smsp_provider.web.proxy import forwarded_address, forwarded_certificate, is_behind_proxy
+from smsp_provider.web.tls import BoundedSocket
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     return make_zoo(tmp_path_factory.mktemp("zoo"))
 
 
-@pytest.fixture
-def unix() -> Iterator[socket.socket]:
-    ours, theirs = socket.socketpair()
+@pytest.fixture(params=["as accepted", "bounded"])
+def unix(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
+    accepted, theirs = socket.socketpair()
+    ours = BoundedSocket.taking_over(accepted) if request.param == "bounded" else accepted
     with ours, theirs:
         yield ours
 
@@ -53,8 +55,8 @@ def test_on_a_unix_socket_the_caller_is_who_nginx_says(zoo: Zoo, unix: socket.so
 
 @pytest.mark.rule("WS-SEC-07")
 def test_on_any_other_connection_the_headers_are_not_looked_at(zoo: Zoo) -> None:
-    with socket.socket() as plain:
-        for connection in (plain, None, "a socket"):
+    with socket.socket() as plain, BoundedSocket() as bounded:
+        for connection in (plain, bounded, None, "a socket"):
             environ = {**headers(zoo), "gunicorn.socket": connection, "REMOTE_ADDR": "127.0.0.1"}
             assert not is_behind_proxy(connection)
             assert not is_secure(environ)
