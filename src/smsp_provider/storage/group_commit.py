@@ -13,7 +13,6 @@ within bounds.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 from typing import Generic, TypeVar
 
 __all__ = ["BatchFailed", "CommitTimeout", "GroupCommit"]
@@ -38,22 +37,17 @@ class BatchFailed(Exception):
         self.cause = cause
 
 
-class _State(Enum):
-    PENDING = auto()
-    WRITING = auto()
-    LEAD = auto()
-    DONE = auto()
-    FAILED = auto()
-
-
 class _Ticket(Generic[T]):
-    """A caller's place: ``turn`` is locked until the caller has something to do or to know."""
+    """A caller's place: ``turn`` is locked until the caller has something to do (it is to lead) or to know.
 
-    __slots__ = ("error", "item", "state", "turn")
+    It is released by others with the mutex of the group held.
+    """
+
+    __slots__ = ("error", "item", "leads", "turn")
 
     def __init__(self, item: T) -> None:
         self.item = item
-        self.state = _State.PENDING
+        self.leads = False
         self.error: BaseException | None = None
         self.turn = threading.Lock()
         self.turn.acquire()
@@ -121,16 +115,13 @@ class GroupCommit(Generic[T]):
         """Wait until the item is written, failed, or this caller is to lead (True)."""
         if not ticket.turn.acquire(timeout=self._wait_s):
             with self._mutex:
-                if ticket.state is _State.PENDING:
-                    # Withdrawn before any leader took it: it certainly is not written.
-                    self._pending.remove(ticket)
+                # It may have been released in the very moment of giving up: a chosen leader has to lead.
+                if not ticket.turn.acquire(blocking=False):
+                    if ticket in self._pending:
+                        # Withdrawn before any leader took it: it certainly is not written.
+                        self._pending.remove(ticket)
                     raise CommitTimeout
-                if ticket.state is _State.WRITING:
-                    raise CommitTimeout
-                if ticket.state is _State.LEAD:
-                    # Chosen in the very moment of giving up: take the turn, somebody has to.
-                    ticket.turn.acquire()
-        return ticket.state is _State.LEAD
+        return ticket.leads
 
     def _lead(self, own: _Ticket[T]) -> None:
         try:
@@ -142,20 +133,16 @@ class GroupCommit(Generic[T]):
             raise
         with self._mutex:
             batch, self._pending = self._pending, []
-            for ticket in batch:
-                ticket.state = _State.WRITING
         error: BaseException | None = None
         try:
             self._write_timed([ticket.item for ticket in batch])
         except BaseException as caught:  # noqa: BLE001 - kept for every caller of the batch, none may wait for ever
             error = caught
         with self._mutex:
+            self._hand_over()
             for ticket in batch:
                 ticket.error = error
-                ticket.state = _State.DONE if error is None else _State.FAILED
-            self._hand_over()
-        for ticket in batch:
-            ticket.turn.release()
+                ticket.turn.release()
         if error is not None and not isinstance(error, Exception):
             raise error
 
@@ -171,7 +158,7 @@ class GroupCommit(Generic[T]):
         """Make the first who waits the next leader; called with the mutex held, by who has just written."""
         if self._pending:
             successor = self._pending[0]
-            successor.state = _State.LEAD
+            successor.leads = True
             successor.turn.release()
         else:
             self._writing = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit, _State, _Ticket
+from smsp_provider.storage.group_commit import BatchFailed, CommitTimeout, GroupCommit, _Ticket
 
 LONG = 60.0
 """Seconds that nothing here takes, however slow the machine is."""
@@ -140,7 +140,7 @@ def test_a_caller_whose_batch_is_being_written_for_too_long_gives_up_too() -> No
 
         def _await_turn(self, ticket: _Ticket[str]) -> bool:
             if ticket.item == "second":
-                return ticket.turn.acquire() and ticket.state is _State.LEAD
+                return ticket.turn.acquire() and ticket.leads
             _until(lambda: len(entered) == 2)
             return super()._await_turn(ticket)
 
