@@ -118,6 +118,19 @@ def test_a_thread_that_holds_it_is_not_waited_for_without_end(path: Path) -> Non
     _increment(region, 1)
 
 
+def test_a_lock_that_fails_says_why_and_is_nobodys(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    region, no_file = _region(path), 2**30
+    _increment(region, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(region, "_descriptor", no_file)
+        with pytest.raises(OSError, match="Bad file descriptor"), region.locked():
+            pytest.fail("held without a lock")
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="Bad file descriptor"), region.locked():
+        broken.setattr(region, "_descriptor", no_file)
+    _increment(region, 1)
+    assert _count(region) == 2
+
+
 def _in_child(work: "Iterator[bool]") -> int:
     """Fork, run ``work`` to its first value in the child, and return the child's exit code: 0 for a true value."""
     with warnings.catch_warnings():
