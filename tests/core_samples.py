@@ -36,10 +36,10 @@ TODAY: Final = HL7Date("20240615")
 BORN: Final = HL7Date("19620317")
 LOCAL: Final = LocalIdentifier("2.16.840.1.113883.2.1.3.2.4.18.24", "invented-1")
 
-ENDED: Final = Validity(high=HL7Date("20240614"))
-FUTURE: Final = Validity(low=HL7Date("20240616"))
+ENDED: Final = Validity(high="20240614")
+FUTURE: Final = Validity(low="20240616")
 WITHDRAWN: Final = Validity(withdrawn=True)
-UNREADABLE: Final = Validity(readable=False)
+UNREADABLE: Final = Validity(understood=False)
 
 USUAL: Final = Name(("L",), "QUIMBLE", ("ORLA", "JUNE"), "MS")
 HOME: Final = Address(("H",), ("", "1 FIRST STREET", "", "TOWN", "COUNTY"), "ZZ1 1ZZ")

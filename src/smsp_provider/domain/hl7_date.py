@@ -1,10 +1,10 @@
 """Dates as HL7 V3 writes them: YYYY, YYYYMM or YYYYMMDD, and the comparison of dates of different precision."""
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from smsp_provider.domain.immutable import frozen
 from smsp_provider.domain.masking import Masked
 
 __all__ = ["HL7Date", "InvalidDate"]
@@ -19,7 +19,7 @@ class InvalidDate(ValueError):
     """The text is not a date of the Gregorian calendar in one of the three precisions. It is not quoted."""
 
 
-@dataclass(frozen=True, slots=True, repr=False, init=False)
+@frozen
 class HL7Date(Masked):
     """A real calendar date of day, month or year precision; ``digits`` has 8, 6 or 4 characters.
 
@@ -29,7 +29,8 @@ class HL7Date(Masked):
 
     digits: str
 
-    def __init__(self, digits: str) -> None:
+    def __post_init__(self) -> None:
+        digits = self.digits
         length = len(digits)
         if length not in _LENGTHS or not (digits.isascii() and digits.isdigit()):
             raise InvalidDate("a date has 4, 6 or 8 digits")
@@ -37,7 +38,6 @@ class HL7Date(Masked):
             date.fromisoformat(digits if length == _FULL else (digits + _FIRST_DAY)[:_FULL])
         except ValueError:
             raise InvalidDate("no such day in the calendar") from None
-        object.__setattr__(self, "digits", digits)
 
     @classmethod
     def of(cls, day: date) -> "HL7Date":

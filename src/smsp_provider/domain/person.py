@@ -6,7 +6,7 @@ Items that history may hold several times (names, addresses, telecoms, practices
 
 from typing import Final
 
-from smsp_provider.domain.hl7_date import HL7Date
+from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.immutable import frozen
 from smsp_provider.domain.masking import Masked
 
@@ -20,20 +20,39 @@ _VERY_RESTRICTED: Final = frozenset({"Y", "V"})
 class Validity(Masked):
     """When an item applies, from ``low`` to ``high``, both included (None: open); and whether it can be current at all.
 
-    ``withdrawn`` is set when PDS has closed the item (its system effective date has an end); ``readable`` is cleared
-    when its period could not be understood, and such an item is never used.
+    The ends are HL7 timestamps as PDS sent them, and are read when they are asked for: of the many items of a record
+    few ever are. ``withdrawn`` is set when PDS has closed the item (its system effective date has an end);
+    ``understood`` is cleared when its period is no single interval.
     """
 
-    low: HL7Date | None = None
-    high: HL7Date | None = None
+    low: str | None = None
+    high: str | None = None
     withdrawn: bool = False
-    readable: bool = True
+    understood: bool = True
+
+    @property
+    def readable(self) -> bool:
+        """Whether the period could be understood and its ends are dates: an item without is never used."""
+        return self._ends() is not None
 
     def is_current(self, today: HL7Date) -> bool:
         """Started, not ended on ``today`` (a full date), not withdrawn (HL7 V3 pack, choosing the current item)."""
-        started = self.low is None or not self.low.begins_after(today)
-        ended = self.high is not None and self.high.ends_before(today)
-        return self.readable and not self.withdrawn and started and not ended
+        ends = self._ends()
+        if ends is None or self.withdrawn:
+            return False
+        low, high = ends
+        return (low is None or not low.begins_after(today)) and (high is None or not high.ends_before(today))
+
+    def _ends(self) -> tuple[HL7Date | None, HL7Date | None] | None:
+        """Both ends as dates; None where the period cannot be read."""
+        if not self.understood:
+            return None
+        try:
+            low = None if self.low is None else HL7Date.from_timestamp(self.low)
+            high = None if self.high is None else HL7Date.from_timestamp(self.high)
+        except InvalidDate:
+            return None
+        return low, high
 
 
 @frozen

@@ -128,7 +128,7 @@ def test_an_address_runs_from_its_first_to_its_last_day() -> None:
         ("2025", None, False),
         (None, "2023", False),
     ):
-        applies = Validity(HL7Date(low) if low else None, HL7Date(high) if high else None)
+        applies = Validity(low, high)
         found = details(record(addresses=(replace(HOME, validity=applies),)))
         assert bool(found.addresses) is given
 

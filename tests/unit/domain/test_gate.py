@@ -468,7 +468,7 @@ def test_w7_the_day_decides_which_name_is_the_usual_one() -> None:
 
 
 def ended_before_today() -> Validity:
-    return Validity(high=HL7Date("20240614"))
+    return Validity(high="20240614")
 
 
 def test_w7_two_answers_about_one_number_agree_on_the_date_of_birth() -> None:

@@ -361,7 +361,7 @@ def test_a_name_verifies_composed_or_not() -> None:
 
 def test_the_day_of_the_policy_decides_which_name_is_current() -> None:
     assert POLICY.today == TODAY
-    future = replace(USUAL, validity=Validity(low=HL7Date("20240616")))
+    future = replace(USUAL, validity=Validity(low="20240616"))
     outcome, _ = answer_with(VERIFY, [answer(record(birth_time=DAY_OFF, names=(future,)))])
     assert shown(outcome) == (ResponseCode.NOT_VERIFIED, None)
     later = replace(POLICY, today=HL7Date("20240616"))

@@ -153,7 +153,7 @@ def test_telecoms_are_kept_as_written_and_in_order(layout: str) -> None:
 @pytest.mark.parametrize("assigned", ["assignedOrganization", "assignedEntity"])
 def test_the_practice_is_read_in_all_forms(element: str, assigned: str) -> None:
     person = provision('<effectiveTime><low value="20100601"/></effectiveTime>', element, assigned=assigned)
-    assert record(person=person).practices == (Practice("Z99993", Validity(HL7Date("20100601"))),)
+    assert record(person=person).practices == (Practice("Z99993", Validity("20100601")),)
 
 
 @pytest.mark.parametrize("code", ["P1", "P2", "P3", "2", ""])
@@ -203,12 +203,34 @@ def test_a_practice_pds_has_closed_is_withdrawn() -> None:
         ('<P><center value="20260314"/></P>', False),
         ('<P><width value="3"/></P>', False),
         ('<P><low value="2020"/></P><P><high value="2030"/></P>', False),
+        ('<P><low value="20260230"/><high value="2030"/></P>', False),
+        ('<P><low value="2020"/><high value="20300230"/></P>', False),
+        ('<P><low value="yesterday"/><low value="2020"/></P>', False),
+        ('<P><high value="tomorrow"/><high value="2030"/></P>', False),
     ],
-    ids=range(18),
+    ids=range(22),
 )
 def test_items_are_current_by_their_period(period: str, current: bool) -> None:
     found = record(f"<addr>{period.replace('<P', '<useablePeriod').replace('</P', '</useablePeriod')}</addr>")
     assert [address.validity.is_current(TODAY) for address in found.addresses] == [current]
+
+
+@pytest.mark.parametrize(
+    ("period", "readable"),
+    [
+        ('<low value="2020"/><high value="20200101000000"/>', True),
+        ('<low value="2050"/>', True),
+        ('<low value="20260230"/>', False),
+        ('<high value="yesterday"/>', False),
+        ('<low value="2020"/><high/>', False),
+        ('<low value="2020"/><low value="2021"/>', False),
+        ('<width value="3"/>', False),
+    ],
+    ids=range(7),
+)
+def test_a_period_is_readable_where_its_ends_are_dates(period: str, readable: bool) -> None:
+    found = record(f"<addr><useablePeriod>{period}</useablePeriod></addr>")
+    assert [address.validity.readable for address in found.addresses] == [readable]
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3])
@@ -230,7 +252,7 @@ def test_each_kind_of_period_is_read() -> None:
         f"<addr><useablePeriod>{ended}</useablePeriod></addr><telecom><useablePeriod>{ended}</useablePeriod></telecom>",
         name(f"<validTime>{ended}</validTime>") + provision(f"<effectiveTime>{ended}</effectiveTime>"),
     )
-    until_2010 = Validity(None, HL7Date("2010"))
+    until_2010 = Validity(None, "2010")
     assert [address.validity for address in found.addresses] == [until_2010]
     assert [telecom.validity for telecom in found.telecoms] == [until_2010]
     assert [name.validity for name in found.names] == [until_2010]

@@ -11,7 +11,6 @@ from typing import Final
 
 from lxml import etree
 
-from smsp_provider.domain.hl7_date import HL7Date, InvalidDate
 from smsp_provider.domain.identifiers import OID
 from smsp_provider.domain.person import Address, Name, PatientRecord, Practice, Telecom, Validity
 from smsp_provider.xmlcore.names import HL7
@@ -60,7 +59,7 @@ _NO_END: Final = "PINF"
 
 _ALWAYS: Final = Validity()
 _WITHDRAWN: Final = Validity(withdrawn=True)
-_UNREADABLE: Final = Validity(readable=False)
+_UNREADABLE: Final = Validity(understood=False)
 
 
 class _Items:
@@ -151,7 +150,7 @@ def _read_part(part: etree._Element, items: _Items) -> None:
         if child.tag in _PART_CONTENT:
             content.append(child)
         else:
-            held = held or _withdrawal(child)
+            held = held or _withdrawal(child[:])
     for child in content:
         tag = child.tag
         if tag == _PART_PERSON:
@@ -164,15 +163,18 @@ def _read_contact(element: etree._Element, tag: object, items: _Items, held: Val
     if tag == _ADDR:
         items.addresses.append(_address(element, held))
     elif tag == _TELECOM:
-        periods = [child for child in element[:] if child.tag in _PERIODS]
-        items.telecoms.append(Telecom(_use(element), element.get("value", ""), held or _validity(periods)))
+        validity: Validity | None = None
+        for child in element[:]:
+            if child.tag in _PERIODS:
+                validity = _validity(child, validity)
+        items.telecoms.append(Telecom(_use(element), element.get("value", ""), held or validity or _ALWAYS))
 
 
 def _name(element: etree._Element, held: Validity | None) -> Name:
     family: str | None = None
     prefix: str | None = None
     given: list[str] = []
-    periods: list[etree._Element] = []
+    validity: Validity | None = None
     for child in element[:]:
         tag = child.tag
         if tag == _GIVEN:
@@ -182,14 +184,14 @@ def _name(element: etree._Element, held: Validity | None) -> Name:
         elif tag == _PREFIX:
             prefix = child.text or "" if prefix is None else prefix
         elif tag in _PERIODS:
-            periods.append(child)
-    return Name(_use(element), family, tuple(given), prefix, held or _validity(periods))
+            validity = _validity(child, validity)
+    return Name(_use(element), family, tuple(given), prefix, held or validity or _ALWAYS)
 
 
 def _address(element: etree._Element, held: Validity | None) -> Address:
     lines: list[str] = []
     postal_code: str | None = None
-    periods: list[etree._Element] = []
+    validity: Validity | None = None
     for child in element[:]:
         tag = child.tag
         if tag == _LINE:
@@ -197,8 +199,8 @@ def _address(element: etree._Element, held: Validity | None) -> Address:
         elif tag == _POSTAL_CODE:
             postal_code = child.text or "" if postal_code is None else postal_code
         elif tag in _PERIODS:
-            periods.append(child)
-    return Address(_use(element), tuple(lines), postal_code, held or _validity(periods))
+            validity = _validity(child, validity)
+    return Address(_use(element), tuple(lines), postal_code, held or validity or _ALWAYS)
 
 
 def _read_practices(provider_patient: etree._Element, items: _Items) -> None:
@@ -214,26 +216,26 @@ def _read_provision(provision: etree._Element, items: _Items) -> None:
     is_primary_care = False
     held: Validity | None = None
     codes: list[str] = []
-    periods: list[etree._Element] = []
+    validity: Validity | None = None
     for child in provision[:]:
-        tag = child.tag
+        tag, inner = child.tag, child[:]
         if tag == _CODE:
             is_primary_care = is_primary_care or child.get("code") == _PRIMARY_CARE
         elif tag == _PERFORMER:
-            codes += _practice_codes(child)
+            codes += _practice_codes(inner)
         elif tag in _PERIODS:
-            periods.append(child)
-        if len(child):
-            held = held or _withdrawal(child)
+            validity = _validity(child, validity)
+        if inner:
+            held = held or _withdrawal(inner)
     if is_primary_care:
-        validity = held or _validity(periods)
-        items.practices += [Practice(code, validity) for code in codes]
+        items.practices += [Practice(code, held or validity or _ALWAYS) for code in codes]
 
 
-def _practice_codes(performer: etree._Element) -> list[str]:
+def _practice_codes(performer: list[etree._Element]) -> list[str]:
+    """The codes of the practice in a performer, whose children are given."""
     return [
         identifier.get("extension", "")
-        for assigned in performer[:]
+        for assigned in performer
         if assigned.tag in _ASSIGNED
         for identifier in assigned[:]
         if identifier.tag == _ID and identifier.get("root") == _PRACTICE_ROOT
@@ -244,9 +246,9 @@ def _use(element: etree._Element) -> tuple[str, ...]:
     return tuple(element.get("use", "").split())
 
 
-def _withdrawal(child: etree._Element) -> Validity | None:
-    """What a child of a part says about when PDS held it: withdrawn where the system effective date has an end."""
-    for dated in child[:]:
+def _withdrawal(children: list[etree._Element]) -> Validity | None:
+    """What stands in a child of a part about when PDS held it: withdrawn where the system effective date has an end."""
+    for dated in children:
         if dated.tag == _SYSTEM_EFFECTIVE_DATE:
             for value in dated[:]:
                 if value.tag == _VALUE and first_child(value, _HIGH) is not None:
@@ -254,29 +256,24 @@ def _withdrawal(child: etree._Element) -> Validity | None:
     return None
 
 
-def _validity(periods: list[etree._Element]) -> Validity:
+def _validity(interval: etree._Element, other: Validity | None) -> Validity:
     """When an item applies, by its period: an HL7 interval that is written with ``low`` and ``high``, or empty.
 
-    Other forms are unreadable, and so are several periods, which cannot be told in one: such an item is never used.
+    Other forms are unreadable, and so are an end given twice and a period beside an ``other`` one, as several cannot be
+    told in one: such an item is never used. Whether an end is a date is found out when it is asked for.
     """
-    if not periods:
-        return _ALWAYS
-    interval = periods[0]
-    if len(periods) > 1 or interval.get("value") is not None:
+    if other is not None or interval.get("value") is not None:
         return _UNREADABLE
-    low: HL7Date | None = None
-    high: HL7Date | None = None
-    try:
-        for end in interval[:]:
-            tag, value = end.tag, end.get("value")
-            if tag == _LOW:
-                low = None if value is None and _is_open(end, _NO_BEGINNING) else HL7Date.from_timestamp(value or "")
-            elif tag == _HIGH:
-                high = None if value is None and _is_open(end, _NO_END) else HL7Date.from_timestamp(value or "")
-            else:
-                return _UNREADABLE
-    except InvalidDate:
-        return _UNREADABLE
+    low: str | None = None
+    high: str | None = None
+    for end in interval[:]:
+        tag, value = end.tag, end.get("value")
+        if tag == _LOW and low is None:
+            low = None if value is None and _is_open(end, _NO_BEGINNING) else value or ""
+        elif tag == _HIGH and high is None:
+            high = None if value is None and _is_open(end, _NO_END) else value or ""
+        else:
+            return _UNREADABLE
     return Validity(low, high)
 
 

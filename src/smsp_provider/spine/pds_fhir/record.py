@@ -31,7 +31,7 @@ _VERY_RESTRICTED: Final = "V"
 _REDACTED: Final = "REDACTED"
 
 _ALWAYS: Final = Validity()
-_UNREADABLE: Final = Validity(readable=False)
+_UNREADABLE: Final = Validity(understood=False)
 
 
 def read_patient(patient: JSONObject, *, home_phone: str = HOME_PHONE) -> PatientRecord:
@@ -141,6 +141,6 @@ def _validity(item: JSONObject) -> Validity:
         return _UNREADABLE
 
 
-def _day(text: str | None) -> HL7Date | None:
+def _day(text: str | None) -> str | None:
     digits = _digits(text)
-    return None if digits is None else HL7Date(digits)
+    return None if digits is None else HL7Date(digits).digits
