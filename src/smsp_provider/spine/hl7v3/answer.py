@@ -23,7 +23,7 @@ from smsp_provider.spine.hl7v3.query import MessageIds
 from smsp_provider.spine.hl7v3.record import read_record
 from smsp_provider.xmlcore.names import HL7, SOAP11, WSA_SPINE
 from smsp_provider.xmlcore.parse import MalformedXML, local_name, parse
-from smsp_provider.xmlcore.read import by_tag, first_child, only_child
+from smsp_provider.xmlcore.read import first_child, only_child
 
 __all__ = ["Question", "read_answer"]
 
@@ -85,39 +85,32 @@ def read_answer(document: bytes, question: Question) -> SpineAnswer:
             acknowledgement that could be understood. Nothing of the answer is quoted.
     """
     header, body = _envelope(document)
+    relates_to, received = _header_ids(header)
     message = _message_in(body)
     if message is None:
         failure = _without_message(body)
-        message_ids = () if header is None else [element for element in header[:] if element.tag == _MESSAGE_ID]
-        failure.exchange = ExchangeIds(question.interaction.request, question.sent, _received(message_ids, ()))
+        failure.exchange = ExchangeIds(question.interaction.request, question.sent, _plain_ids(received))
         raise failure
     name = local_name(message)
     if name != question.interaction.answer and name not in REFUSALS:
         raise Unreadable("the answer is another interaction than the one expected")
-    parts = by_tag(message[:])
-    acknowledgement, message_refs, details = _acknowledgement(parts.get(_ACKNOWLEDGEMENT, ()))
+    acknowledgements, acts = _parts(message, received)
+    acknowledgement, message_refs, details = _acknowledgement(acknowledgements)
     if name in REFUSALS and acknowledgement is Acknowledgement.ACCEPTED:
         acknowledgement = Acknowledgement.ERROR
-    acts = parts.get(_CONTROL_ACT)
-    act = by_tag(acts[0][:]) if acts else {}
-    issues = (*_issues(act.get(_REASON, ())), *details)
-    header_blocks = by_tag(() if header is None else header[:])
-    relates_to = [(element.text or "").strip() for element in header_blocks.get(_RELATES_TO, ())]
+    query_codes, reasons, subjects = _control_act(acts)
+    issues = (*reasons, *details)
     return SpineAnswer(
         references=(
             *_references("RelatesTo", question.ids.soap, relates_to),
             *_references("messageRef", question.ids.hl7, message_refs),
         ),
         acknowledgement=acknowledgement,
-        query_ok=_query_ok(act.get(_QUERY_ACK, ())),
+        query_ok=query_codes == [_QUERY_OK],
         issues=issues,
-        records=_records(act.get(_SUBJECT, ()), limited=any(issue.code in _LIMITED for issue in issues)),
+        records=_records(subjects, limited=any(issue.code in _LIMITED for issue in issues)),
         exchange=ExchangeIds(
-            question.interaction.request,
-            question.sent,
-            _received(header_blocks.get(_MESSAGE_ID, ()), parts.get(_ID, ())),
-            question.upstream,
-            question.told,
+            question.interaction.request, question.sent, _plain_ids(received), question.upstream, question.told
         ),
     )
 
@@ -136,6 +129,16 @@ def _envelope(document: bytes) -> tuple[etree._Element | None, etree._Element]:
     return first_child(parts, _HEADER), body
 
 
+def _header_ids(header: etree._Element | None) -> tuple[list[str], list[str]]:
+    """The ids of the messages that the answer relates to, and its own."""
+    relates_to: list[str] = []
+    own: list[str] = []
+    if header is not None:
+        for block in header.iterchildren(_MESSAGE_ID, _RELATES_TO):
+            (own if block.tag == _MESSAGE_ID else relates_to).append((block.text or "").strip())
+    return relates_to, own
+
+
 def _message_in(body: etree._Element) -> etree._Element | None:
     """The first known message, in whatever it is wrapped."""
     for element in body.iter():
@@ -151,9 +154,22 @@ def _without_message(body: etree._Element) -> Refused | Unreadable:
     return Refused("Spine answered with a SOAP fault", codes)
 
 
+def _parts(message: etree._Element, received: list[str]) -> tuple[list[etree._Element], list[etree._Element]]:
+    """The acknowledgements and the control acts of a message, whose own ids are added to ``received``."""
+    acknowledgements: list[etree._Element] = []
+    acts: list[etree._Element] = []
+    for part in message.iterchildren(_ID, _ACKNOWLEDGEMENT, _CONTROL_ACT):
+        tag = part.tag
+        if tag == _ID:
+            received.append(part.get("root", ""))
+        else:
+            (acknowledgements if tag == _ACKNOWLEDGEMENT else acts).append(part)
+    return acknowledgements, acts
+
+
 def _acknowledgement(
-    acknowledgements: Sequence[etree._Element],
-) -> tuple[Acknowledgement, list[str], tuple[DetectedIssue, ...]]:
+    acknowledgements: list[etree._Element],
+) -> tuple[Acknowledgement, list[str], list[DetectedIssue]]:
     """The type, the messages it refers to, and its details as issues without a qualifier."""
     if len(acknowledgements) != 1:
         raise Unreadable("the answer has no single acknowledgement")
@@ -167,30 +183,42 @@ def _acknowledgement(
             references += [element.get("root", "") for element in child[:] if element.tag == _ID]
         elif child.tag == _ACKNOWLEDGEMENT_DETAIL:
             details += [DetectedIssue(_plain_code(code)) for code in child[:] if code.tag == _CODE]
-    return kind, references, tuple(details)
+    return kind, references, details
 
 
 def _references(name: str, expected: str, found: list[str]) -> list[Reference]:
     return [Reference(name, expected, value) for value in found] or [Reference(name, expected, None)]
 
 
-def _issues(reasons: Sequence[etree._Element]) -> Iterator[DetectedIssue]:
-    for reason in reasons:
-        for event in reason.iter(_ISSUE):
-            for code in event.iterchildren(_CODE):
-                qualifier = code.find(_QUALIFIER)
-                yield DetectedIssue(_plain_code(code), qualifier.get("code", "") if qualifier is not None else "")
+def _control_act(
+    acts: list[etree._Element],
+) -> tuple[list[str | None], list[DetectedIssue], list[etree._Element]]:
+    """What the first control act says: how the query went, the reasons that PDS gives, and the subjects."""
+    query_codes: list[str | None] = []
+    reasons: list[DetectedIssue] = []
+    subjects: list[etree._Element] = []
+    for part in acts[0][:] if acts else ():
+        tag = part.tag
+        if tag == _SUBJECT:
+            subjects.append(part)
+        elif tag == _REASON:
+            reasons += _issues(part)
+        elif tag == _QUERY_ACK:
+            query_codes += [code.get("code") for code in part[:] if code.tag == _QUERY_RESPONSE_CODE]
+    return query_codes, reasons, subjects
+
+
+def _issues(reason: etree._Element) -> Iterator[DetectedIssue]:
+    for event in reason.iter(_ISSUE):
+        for code in event.iterchildren(_CODE):
+            qualifier = code.find(_QUALIFIER)
+            yield DetectedIssue(_plain_code(code), qualifier.get("code", "") if qualifier is not None else "")
 
 
 def _plain_code(element: etree._Element) -> str:
     """The code, or ``unknown`` for anything else than a short plain one: codes are logged and audited."""
     code = element.get("code", "").strip()
     return code if _PLAIN_CODE.fullmatch(code) else _UNKNOWN
-
-
-def _query_ok(query_acks: Sequence[etree._Element]) -> bool:
-    codes = [code.get("code") for query_ack in query_acks for code in query_ack[:] if code.tag == _QUERY_RESPONSE_CODE]
-    return codes == [_QUERY_OK]
 
 
 def _records(subjects: Sequence[etree._Element], *, limited: bool) -> tuple[PatientRecord, ...]:
@@ -208,8 +236,6 @@ def _records(subjects: Sequence[etree._Element], *, limited: bool) -> tuple[Pati
     )
 
 
-def _received(soap_ids: Sequence[etree._Element], hl7_ids: Sequence[etree._Element]) -> tuple[str, ...]:
+def _plain_ids(received: list[str]) -> tuple[str, ...]:
     """The answer's own ids for the audit trail: of its envelope and of its message, where they look like ids."""
-    found = [(element.text or "").strip() for element in soap_ids]
-    found += [element.get("root", "") for element in hl7_ids]
-    return tuple([value for value in found if _PLAIN_ID.fullmatch(value)])
+    return tuple([value for value in received if _PLAIN_ID.fullmatch(value)])
