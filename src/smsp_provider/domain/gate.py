@@ -231,8 +231,8 @@ def _check_details(final: Found, steps: tuple[Step, ...], outcome: Outcome) -> N
 def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
     """Follow the numbers from the one asked: each answer names it, or provenly its replacement (W3, W4)."""
     current = asked
-    seen = {asked}
-    announced: set[NHSNumber] = set()
+    seen = [asked]
+    announced: list[NHSNumber] = []
     confirmed = True
     for step in steps:
         if not isinstance(step.query, _ABOUT_A_NUMBER) or step.query.nhs_number != current:
@@ -245,15 +245,15 @@ def _check_path(asked: NHSNumber, steps: tuple[Step, ...]) -> None:
             continue
         if isinstance(step.query, CrossCheckTrace):
             # Not followed from here: a retrieval has to prove the replacement, and to come to the same number.
-            announced.add(answer.nhs_number)
+            announced.append(answer.nhs_number)
             continue
         if not answer.replaces(current):
             raise GateRefusal("W3", "another number came back without proof that it replaces the one asked")
         if answer.nhs_number in seen or len(seen) > _MAX_HOPS:
             raise GateRefusal("W3", "the chain of replaced numbers is circular or too long")
         current = answer.nhs_number
-        seen.add(current)
-    if announced - seen:
+        seen.append(current)
+    if not set(seen).issuperset(announced):
         raise GateRefusal("W7", "cross-check and retrieval name different replacements")
     if not confirmed:
         raise GateRefusal("W3", "the final record was not asked for by its own number")
@@ -283,7 +283,7 @@ def _check_agreement(final: Found, steps: tuple[Step, ...]) -> None:
         answer = step.answer
         if not isinstance(answer, Found) or answer.nhs_number != final.nhs_number:
             continue
-        if answer.date_of_birth not in (None, final.date_of_birth):
+        if answer.date_of_birth not in (final.date_of_birth, None):
             raise GateRefusal("W7", "two answers about one number disagree on the date of birth")
         if _day_of(answer.record.deceased_time) not in ("", _day_of(final.record.deceased_time)):
             raise GateRefusal("W7", "two answers about one number disagree on the date of death")

@@ -31,7 +31,6 @@ _HISTORIC_DATA_ROOT: Final = "2.16.840.1.113883.2.1.3.2.4.17.36"
 _ALL_DATA: Final = "person.allData"
 _GENDERS: Final = frozenset("0129")
 _WILDCARD: Final = "*"
-_BLANKS: Final = re.compile(r"\s+")
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -207,7 +206,7 @@ def _name_text(value: str) -> str:
     """A name or postcode as element content; runs of blanks become one, as Spine's rules for names want (P11)."""
     if _WILDCARD in value:
         raise QueryNotBuilt("a wildcard needs the advanced trace")
-    return text(_BLANKS.sub(" ", _required(value, "a search value")).strip())
+    return text(" ".join(_required(value, "a search value").split()))
 
 
 def _required(value: str, what: str) -> str:
