@@ -24,7 +24,7 @@ _NOBODY: Final = PatientFacts()
 class Exchange:
     """What every ending needs: which exchange, since when, and what is known about its request.
 
-    ``stranger`` is who sent it, where nobody knows whose request it is; ``size`` are the bytes of its body.
+    ``size`` are the bytes of its body; ``stranger`` is who sent it, where nobody knows whose request it is.
     """
 
     exchange_id: str
@@ -34,8 +34,8 @@ class Exchange:
     facts: RequestFacts
     inquiry: Inquiry
     use: MessageUse | None = None
-    stranger: Peer | None = None
     size: int = 0
+    stranger: Peer | None = None
 
 
 def answered(exchange: Exchange, at: datetime, ms: int, outcome: Outcome, wire_code: str, message_id: str) -> Ending:
@@ -108,15 +108,16 @@ def event_of(exchange: Exchange, ms: int, code: str, status: int, error_id: str 
     # That of a request whose addressing was read is a UUID; that of a refused one may be anything.
     if exchange.use is None and message_id is not None and not is_uuid(message_id):
         message_id = None
+    # By their places: a class is called with names at twice the price.
     return RequestAnswered(
-        exchange_id=exchange.exchange_id,
-        service=exchange.facts.service,
-        code=code,
-        status=status,
-        duration_ms=ms,
-        spine_exchanges=len(exchange.inquiry.exchanges),
-        request_bytes=exchange.size,
-        message_id=message_id,
-        username=exchange.facts.username,
-        error_id=error_id,
+        exchange.exchange_id,
+        message_id,
+        exchange.facts.username,
+        exchange.facts.service,
+        code,
+        status,
+        ms,
+        len(exchange.inquiry.exchanges),
+        error_id,
+        exchange.size,
     )

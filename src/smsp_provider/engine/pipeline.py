@@ -172,7 +172,7 @@ class Pipeline:
             facts,
             Inquiry(),
             use,
-            size=len(received.exchange.body),
+            len(received.exchange.body),
         )
 
     def _answer_stopped(self, received: Received, exchange: Exchange, cause: Exception) -> Reply:
