@@ -35,7 +35,8 @@ def prepare(context: click.Context, url: str, role: str) -> int:
     To be run before the first start with audit.store, and again after each update; a second time it changes nothing.
     Rights that somebody gave the provider besides are taken back.
     Functions and triggers that somebody changed or removed are made anew.
-    It says which, and what it leaves as it is.
+    It says which, and what it leaves as it is, since it is none of the provider's: exit code 1 then.
+    Where something belongs to another role it names that, and changes nothing.
     """
     try:
         parsed = parse_owner_url(url)
@@ -44,9 +45,9 @@ def prepare(context: click.Context, url: str, role: str) -> int:
     if parsed.password is not None and context.get_parameter_source("url") is ParameterSource.COMMANDLINE:
         raise click.UsageError(f"others can read the password in a command line: put the URL into {_VARIABLE}")
     try:
-        prepare_trail(parsed, role, click.echo)
+        prepared = prepare_trail(parsed, role, click.echo)
     except ImportError:
         raise CannotStart(NO_DRIVER) from None
     except CannotPrepare as error:
         raise CannotStart(str(error)) from None
-    return ExitCode.OK
+    return ExitCode.UNEXPECTED if prepared.left else ExitCode.OK

@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
             " `conformance`: something failed, nothing passed, or the second run proves less."
             " `endpoint status`: a certificate has expired or cannot be used."
             " `audit verify`: something is not as it was written."
+            " `audit prepare`: it is done, and something is left that is not as the provider made it."
         ),
     )
     USAGE = 2, "The command line or the configuration is wrong; nothing was started or sent."

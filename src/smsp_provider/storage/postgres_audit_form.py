@@ -5,17 +5,17 @@ The owner is a role of its own: who serves requests must not be able to change w
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from smsp_provider.storage.migrating import LaterForm, upgrade
-from smsp_provider.storage.postgres_audit_mending import mend_guards, tell_findings
+from smsp_provider.storage.postgres_audit_mending import find_left, find_others_property, mend_guards
 from smsp_provider.storage.postgres_audit_schema import FUNCTION_RIGHTS, HEAD, SCHEMA, TABLE_RIGHTS, VERSION_TABLE
 
-__all__ = ["CannotPrepare", "prepare"]
+__all__ = ["CannotPrepare", "Prepared", "prepare"]
 
 _MIGRATIONS: Final = Path(__file__).with_name("audit_migrations")
 _MIGRATION_LOCK: Final = 0x534D5351
@@ -28,16 +28,25 @@ class CannotPrepare(Exception):
     """The database was not prepared, and is as it was; the text is for an operator and holds no password."""
 
 
-def prepare(url: URL, role: str, tell: Callable[[str], None]) -> bool:
+class Prepared(NamedTuple):
+    """What came of it: whether anything but the rights had to be done, and what is still not as it was made."""
+
+    changed: bool
+    left: tuple[str, ...]
+
+
+def prepare(url: URL, role: str, tell: Callable[[str], None]) -> Prepared:
     """Make the audit trail, or bring it to the form of this version, and give ``role`` the rights that it needs.
 
-    Functions and triggers that somebody changed or removed are made anew.
-    ``url`` is that of the owner; ``tell`` gets a sentence for each thing that was found or done. All of it is one
-    transaction. Returns whether anything but the rights had to be done.
+    Functions and triggers that somebody changed or removed are made anew. What is none of the provider's is left.
+    ``url`` is that of the owner. All of it is one transaction, and when that is done, ``tell`` gets a sentence for each
+    thing that was found, done or left.
 
     Raises:
-        CannotPrepare: the roles are unfit, the form is of a later version, or the database refused.
+        CannotPrepare: the roles are unfit, something belongs to another role, the form is of a later version, or the
+            database refused.
     """
+    said: list[str] = []
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,
@@ -45,16 +54,22 @@ def prepare(url: URL, role: str, tell: Callable[[str], None]) -> bool:
     )
     try:
         with engine.begin() as connection:
-            return _prepare(connection, role, tell)
+            prepared = _prepare(connection, role, said.append)
     except SQLAlchemyError as error:
         # "from None": what SQLAlchemy says quotes the statement.
         raise CannotPrepare(_reason(error)) from None
+    for sentence in said:
+        tell(sentence)
+    return prepared
 
 
-def _prepare(connection: Connection, role: str, tell: Callable[[str], None]) -> bool:
+def _prepare(connection: Connection, role: str, tell: Callable[[str], None]) -> Prepared:
     owner = connection.scalar(text("SELECT current_user"))
     _check_roles(connection, role)
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    # (Whatever is set for the role: nothing else may stand for the catalogue.)
+    connection.exec_driver_sql("SET LOCAL search_path = pg_catalog, pg_temp")
+    _check_owners(connection, owner)
     form = _form(connection)
     changed = form != HEAD
     if changed:
@@ -64,13 +79,13 @@ def _prepare(connection: Connection, role: str, tell: Callable[[str], None]) -> 
     else:
         tell(f"the audit trail is there: schema {SCHEMA}, form {HEAD}")
     tell(f"it belongs to {owner}")
-    # (Whatever is set for the role: nothing else may stand for the catalogue.)
-    connection.exec_driver_sql("SET LOCAL search_path = pg_catalog, pg_temp")
     changed |= mend_guards(connection, tell)
     _grant(connection, role)
     tell(f"{role} may add records and read them, delete contents that are noted as erased, and keep the search index")
-    tell_findings(connection, tell)
-    return changed
+    left = find_left(connection)
+    for what in left:
+        tell(f"left as it is: {what}")
+    return Prepared(changed, tuple(left))
 
 
 def _check_roles(connection: Connection, role: str) -> None:
@@ -84,6 +99,15 @@ def _check_roles(connection: Connection, role: str) -> None:
     if connection.scalar(text("SELECT pg_has_role(:role, current_user, 'MEMBER')"), {"role": role}):
         raise CannotPrepare(
             f"{role} is the owner of the audit trail, or may act as it: the provider needs another role"
+        )
+
+
+def _check_owners(connection: Connection, owner: str) -> None:
+    found = find_others_property(connection)
+    if found is not None:
+        raise CannotPrepare(
+            f"{found}. Nothing was changed. If that is the trail's owner, connect as it; else a superuser looks what it"
+            f" is, and removes it or gives it to {owner} (ALTER ... OWNER TO)"
         )
 
 
@@ -107,7 +131,8 @@ def _grant(connection: Connection, role: str) -> None:
     statements = [
         f"REVOKE ALL ON SCHEMA {SCHEMA} FROM {name}, PUBLIC",
         f"REVOKE ALL ON ALL TABLES IN SCHEMA {SCHEMA} FROM {name}, PUBLIC",
-        f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {SCHEMA} FROM {name}, PUBLIC",
+        f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA {SCHEMA} FROM {name}, PUBLIC",
+        f"REVOKE ALL ON ALL ROUTINES IN SCHEMA {SCHEMA} FROM {name}, PUBLIC",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {name}",
         *(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{function} TO {name}" for function in FUNCTION_RIGHTS),
     ]

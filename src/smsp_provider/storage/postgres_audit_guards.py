@@ -20,6 +20,7 @@ _OF_A_DAY: Final = re.compile(r"_[0-9]{8}")
 _PARTITIONED: Final = ("chain", "content")
 _TABLES: Final = ("trail", "lane", "lane_end", "chain", "content", "erased", "root")
 _ALL_TABLES: Final = frozenset(rights.table for rights in TABLE_RIGHTS)
+_FUNCTION_NAMES: Final = frozenset(function.name.partition("(")[0] for function in FUNCTIONS)
 
 
 class Guard(NamedTuple):
@@ -93,9 +94,20 @@ UNION ALL SELECT relname, 'row level security' FROM pg_class
 WHERE relnamespace = 'smsp_audit'::regnamespace AND relrowsecurity
 """
 _SOURCES: Final[LiteralString] = """
-SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')', encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'),
+SELECT p.proname || '(' || oidvectortypes(p.proargtypes) || ')', p.proname,
+    CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+    encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'),
     p.prosecdef, l.lanname = 'plpgsql' AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp']
 FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE p.pronamespace = 'smsp_audit'::regnamespace
+ORDER BY 1
+"""
+# Types that come with a table, and arrays, hang on that and not on the schema.
+_OTHERS: Final[LiteralString] = """
+SELECT found.type, found.identity
+FROM pg_depend AS d CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS found
+WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'smsp_audit'::regnamespace
+    AND d.classid IN ('pg_operator'::regclass, 'pg_type'::regclass)
+ORDER BY 1, 2
 """
 _RIGHTS: Final[LiteralString] = """
 WITH held (name, owner, acl) AS (
@@ -140,6 +152,8 @@ def find_damage(ask: Ask) -> Iterator[Damage]:
     for table, what in ask(_DOINGS):
         yield Damage(f"the {what} of {table} is nothing of the provider's")
     yield from _functions(ask)
+    for kind, name in ask(_OTHERS):
+        yield Damage(f"the {kind} {name} is nothing of the provider's", dangerous=False)
     yield from map(Damage, _rights(ask))
 
 
@@ -186,14 +200,19 @@ def _triggers(table: str, parent: str | None, triggers: dict[str, tuple[Any, ...
 
 
 def _functions(ask: Ask) -> Iterator[Damage]:
-    """The functions of the guards that are gone, or do something else."""
-    found = {name: facts for name, *facts in ask(_SOURCES)}
+    """The functions of the guards that are gone, or do something else, and functions that are none of theirs."""
+    found = {function: facts for function, *facts in ask(_SOURCES)}
     for function, digest, is_the_owners in FUNCTIONS:
-        facts = found.get(function)
+        facts = found.pop(function, None)
         if facts is None:
             yield Damage(f"the function {function} is gone", function)
-        elif facts != [digest, is_the_owners, True]:
+        elif facts[1:] != ["function", digest, is_the_owners, True]:
             yield Damage(f"the function {function} is not as the provider made it", function)
+    for function, (name, kind, _, is_the_owners, _) in found.items():
+        # Most are only untidy. But one with a name of the provider's may be taken for it, and one that runs with the
+        # rights of its owner lends them to whoever comes to call it.
+        dangerous = is_the_owners or name in _FUNCTION_NAMES
+        yield Damage(f"the {kind} {function} is nothing of the provider's", dangerous=dangerous)
 
 
 def _rights(ask: Ask) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Making the guards of an audit trail in PostgreSQL anew where somebody changed or removed them, in their owner's name.
 
-What is none of the provider's, as another table or another trigger, is left to people: somebody may want to look at it.
+What is none of the provider's, as another table or another function, is left to people: somebody may want to look at
+it. And what belongs to another role, only a superuser can change or give back.
 
 Source: PostgreSQL documentation, CREATE TRIGGER (partitions get the row triggers of their table), ALTER TABLE.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, Final, LiteralString
 
 from sqlalchemy import Connection
@@ -14,10 +16,28 @@ from smsp_provider.storage.audit_migrations.versions import audit_0001
 from smsp_provider.storage.postgres_audit_guards import Damage, Guard, find_damage, guard_findings
 from smsp_provider.storage.postgres_audit_schema import SCHEMA
 
-__all__ = ["mend_guards", "tell_findings"]
+__all__ = ["find_left", "find_others_property", "mend_guards"]
 
 _FUNCTIONS: Final = audit_0001.FUNCTIONS
 """As the migrations up to :data:`postgres_audit_schema.HEAD` make them."""
+_MOST_NAMED: Final = 5
+_OWNED: Final[LiteralString] = """
+WITH held (place, kind, name, owner) AS (
+    SELECT 1, 'schema', nspname::text, nspowner FROM pg_namespace WHERE nspname = 'smsp_audit'
+    UNION ALL SELECT 2, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+        WHEN 'S' THEN 'sequence' ELSE 'table' END, c.oid::regclass::text, c.relowner
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'smsp_audit' AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+        AND NOT (c.relkind = 'S' AND EXISTS (
+            SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
+    UNION ALL SELECT 3, CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+        p.oid::regprocedure::text, p.proowner
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'smsp_audit'
+)
+SELECT pg_get_userbyid(owner), kind, name FROM held WHERE NOT pg_has_role(owner, 'USAGE') ORDER BY 1, place, kind, name
+"""
+"""What this role may not change, without the sequences that go with a table; the schema need not be there yet."""
 
 
 def mend_guards(connection: Connection, tell: Callable[[str], None]) -> bool:
@@ -42,10 +62,23 @@ def mend_guards(connection: Connection, tell: Callable[[str], None]) -> bool:
     return bool(made)
 
 
-def tell_findings(connection: Connection, tell: Callable[[str], None]) -> None:
-    """Say what is still not as it was made."""
-    for what in guard_findings(lambda query: _ask(connection, query)):
-        tell(f"left as it is: {what}")
+def find_left(connection: Connection) -> list[str]:
+    """What is still not as it was made, each as a text."""
+    return list(guard_findings(lambda query: _ask(connection, query)))
+
+
+def find_others_property(connection: Connection) -> str | None:
+    """What in the trail's schema belongs to a role that this one does not act for, as a text; None: nothing does.
+
+    Some of it is named, in the order schema, tables, functions, the rest is counted. ``search_path`` has to be that of
+    the catalogue.
+    """
+    texts = []
+    for owner, rows in groupby(_ask(connection, _OWNED), key=lambda row: row[0]):
+        names = [f"the {kind} {name}" for _, kind, name in rows]
+        more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+        texts.append(f"to the role {owner} belong: {', '.join((*names[:_MOST_NAMED], *more))}")
+    return "; ".join(texts) or None
 
 
 def _damage(connection: Connection) -> list[Damage]:

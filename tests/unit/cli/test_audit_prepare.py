@@ -59,6 +59,30 @@ def test_it_makes_a_trail_once_and_says_what_it_did(prepare: Prepare, monkeypatc
     assert "sesame" not in first.out + second.out
 
 
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_what_it_leaves_is_told_and_is_exit_code_1_each_time(prepare: Prepare) -> None:
+    url = _empty()
+    arguments = ("--role", PROVIDER, "--owner-url", url.render_as_string())
+    assert prepare(*arguments).code == ExitCode.OK
+    with psycopg.connect(url.render_as_string(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE smsp_audit.mine (x integer)")
+        for _ in range(2):
+            done = prepare(*arguments)
+            assert (done.code, done.err) == (ExitCode.UNEXPECTED, "")
+            assert done.out.splitlines()[-1] == "left as it is: the table mine is nothing of the provider's"
+        connection.execute("DROP TABLE smsp_audit.mine")
+    assert prepare(*arguments).code == ExitCode.OK
+
+
+def test_what_belongs_to_another_role_is_told_in_one_line(prepare: Prepare) -> None:
+    url = _empty()
+    with psycopg.connect(superuser_of(url.render_as_string()), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA smsp_audit")
+    done = prepare("--role", PROVIDER, "--owner-url", url.render_as_string())
+    assert (done.code, done.out, len(done.err.splitlines())) == (ExitCode.CANNOT_START, "", 1)
+    assert "to the role postgres belong: the schema smsp_audit." in done.err
+
+
 def test_a_password_in_the_command_line_is_refused_and_not_repeated(prepare: Prepare) -> None:
     done = prepare("--role", PROVIDER, "--owner-url", "postgresql://owner:sesame@host.example/database")
     assert done.code == ExitCode.USAGE

@@ -647,7 +647,7 @@ def test_preparing_again_takes_back_what_was_given_besides_and_changes_nothing_e
     told: list[str] = []
     database = PostgresAuditDatabase(fresh)
     mark = database.open()
-    assert not prepare(sa.make_url(fresh).set(username=OWNER), PROVIDER, told.append)
+    assert prepare(sa.make_url(fresh).set(username=OWNER), PROVIDER, told.append) == (False, ())
     assert told[0].startswith("the audit trail is there")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         _execute(fresh, "UPDATE smsp_audit.chain SET link = ''")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
@@ -13,7 +13,7 @@ from postgres_instance import PostgresInstance
 from smsp_provider.storage.audit_database import StorageUnsafe
 from smsp_provider.storage.postgres_audit_books import PostgresTrailBooks
 from smsp_provider.storage.postgres_audit_database import PostgresAuditDatabase
-from smsp_provider.storage.postgres_audit_form import prepare
+from smsp_provider.storage.postgres_audit_form import CannotPrepare, prepare
 from smsp_provider.storage.postgres_audit_schema import TABLE_RIGHTS
 
 
@@ -21,6 +21,12 @@ from smsp_provider.storage.postgres_audit_schema import TABLE_RIGHTS
 def instance() -> Iterator[PostgresInstance]:
     with PostgresInstance() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared(instance: PostgresInstance) -> str:
+    """A trail for tests that leave it as they found it."""
+    return prepared_on(instance)
 
 
 def _execute(url: str, *statements: str) -> None:
@@ -99,6 +105,20 @@ UNGUARDED = {
         ("CREATE TABLE public.more () INHERITS (smsp_audit.root)",),
         "the table public.more is nothing of the provider's",
     ),
+    "a function with a name of the provider's": (
+        (
+            "CREATE FUNCTION smsp_audit.open_day(wanted text) RETURNS integer LANGUAGE sql RETURN 1",
+            "REVOKE ALL ON FUNCTION smsp_audit.open_day(text) FROM PUBLIC",
+        ),
+        "the function open_day(text) is nothing of the provider's",
+    ),
+    "a procedure that lends rights": (
+        (
+            "CREATE PROCEDURE smsp_audit.tidy(integer, date) LANGUAGE sql SECURITY DEFINER AS 'SELECT'",
+            "REVOKE ALL ON PROCEDURE smsp_audit.tidy FROM PUBLIC",
+        ),
+        "the procedure tidy(integer, date) is nothing of the provider's",
+    ),
     "a right of some role": (
         ("GRANT TRIGGER ON smsp_audit.lane TO pg_monitor",),
         "the role pg_monitor has the right TRIGGER on lane",
@@ -121,11 +141,38 @@ def test_a_trail_whose_guards_are_not_as_they_were_made_is_found_and_not_for_liv
     _open(url)
 
 
+_UNTIDY = (
+    "CREATE TABLE smsp_audit.mine (x integer)",
+    "CREATE FUNCTION smsp_audit.mine(integer, date) RETURNS integer LANGUAGE sql RETURN 1",
+    "CREATE OPERATOR smsp_audit.=== (FUNCTION = pg_catalog.int4eq, LEFTARG = integer, RIGHTARG = integer)",
+    "CREATE DOMAIN smsp_audit.whole AS integer",
+)
+_FOUND_UNTIDY = [
+    "the table mine is nothing of the provider's",
+    "the function mine(integer, date) is nothing of the provider's",
+    "the operator smsp_audit.===(integer,integer) is nothing of the provider's",
+    "the type smsp_audit.whole is nothing of the provider's",
+]
+
+
 @pytest.mark.rule("SMSP-AUDIT-001")
-def test_a_table_that_stands_alone_is_found_and_ends_no_service(instance: PostgresInstance) -> None:
+def test_what_stands_alone_is_found_and_ends_no_service(instance: PostgresInstance) -> None:
     url = prepared_on(instance)
-    _execute(superuser_of(url), "CREATE TABLE smsp_audit.mine (x integer)")
-    assert list(PostgresTrailBooks(url).strays()) == ["the table mine is nothing of the provider's"]
+    _execute(superuser_of(url), *_UNTIDY, "REVOKE ALL ON FUNCTION smsp_audit.mine FROM PUBLIC")
+    assert list(PostgresTrailBooks(url).strays()) == _FOUND_UNTIDY
+    _open(url, live=True)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+def test_a_function_that_everybody_may_call_is_not_for_live_until_that_is_taken_back(
+    instance: PostgresInstance,
+) -> None:
+    url = prepared_on(instance)
+    owner = sa.make_url(url).set(username=OWNER)
+    _execute(owner.render_as_string(), *_UNTIDY)
+    with pytest.raises(StorageUnsafe, match=re.escape("everybody has the right EXECUTE on mine(integer, date)")):
+        _open(url, live=True)
+    assert prepare(owner, PROVIDER, lambda _: None) == (False, tuple(_FOUND_UNTIDY))
     _open(url, live=True)
 
 
@@ -144,6 +191,7 @@ def test_who_only_reads_is_let_be_and_what_everybody_was_given_is_taken_back(ins
         "GRANT ALL ON SCHEMA smsp_audit TO PUBLIC",
         "GRANT ALL ON ALL TABLES IN SCHEMA smsp_audit TO PUBLIC",
         "GRANT UPDATE (at) ON smsp_audit.chain TO PUBLIC",
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA smsp_audit TO PUBLIC",
         "GRANT ALL ON ALL FUNCTIONS IN SCHEMA smsp_audit TO PUBLIC",
     )
     assert len(list(books.strays())) > len(TABLE_RIGHTS)
@@ -199,7 +247,7 @@ def test_preparing_makes_guards_anew_and_says_which(
     _execute(superuser_of(url), *statements)
     assert list(books.strays()) != []
     told: list[str] = []
-    assert prepare(sa.make_url(url).set(username=OWNER), PROVIDER, told.append)
+    assert prepare(sa.make_url(url).set(username=OWNER), PROVIDER, told.append) == (True, ())
     assert list(books.strays()) == []
     said = [text for text in told if text.startswith("made anew")]
     assert sorted(text.partition(": ")[2] for text in said) == sorted(mended)
@@ -208,7 +256,7 @@ def test_preparing_makes_guards_anew_and_says_which(
     _execute(url, "SELECT smsp_audit.open_day('2026-03-05')")
     assert list(books.strays()) == []
     again: list[str] = []
-    assert not prepare(sa.make_url(url).set(username=OWNER), PROVIDER, again.append)
+    assert prepare(sa.make_url(url).set(username=OWNER), PROVIDER, again.append) == (False, ())
     assert again == [text for text in told if text not in said]
 
 
@@ -223,10 +271,63 @@ def test_preparing_leaves_what_is_none_of_the_providers_and_says_so(instance: Po
     told: list[str] = []
     # What another role owns the owner of the trail cannot take rights of.
     _execute(superuser_of(url), f"ALTER TABLE smsp_audit.mine OWNER TO {OWNER}")
-    assert not prepare(sa.make_url(url).set(username=OWNER), PROVIDER, told.append)
-    assert [text for text in told if text.startswith("left")] == [
-        "left as it is: the table mine is nothing of the provider's",
-        "left as it is: the trigger mine of lane is nothing of the provider's",
-    ]
+    left = (
+        "the table mine is nothing of the provider's",
+        "the trigger mine of lane is nothing of the provider's",
+    )
+    assert prepare(sa.make_url(url).set(username=OWNER), PROVIDER, told.append) == (False, left)
+    assert [text for text in told if text.startswith("left")] == [f"left as it is: {what}" for what in left]
     _execute(superuser_of(url), "DROP TABLE smsp_audit.mine", "DROP TRIGGER mine ON smsp_audit.lane")
     assert list(PostgresTrailBooks(url).strays()) == []
+
+
+_ANOTHER = "somebody_else"
+BELONGING = {
+    "a table": ("CREATE TABLE smsp_audit.mine (x integer)", "TABLE smsp_audit.mine"),
+    "a view": ("CREATE VIEW smsp_audit.mine AS SELECT 1 AS x", "VIEW smsp_audit.mine"),
+    "a sequence": ("CREATE SEQUENCE smsp_audit.mine", "SEQUENCE smsp_audit.mine"),
+    "a procedure": ("CREATE PROCEDURE smsp_audit.mine() LANGUAGE sql AS 'SELECT'", "PROCEDURE smsp_audit.mine()"),
+    "a table of the trail": ("", "TABLE smsp_audit.erased"),
+    "a function of the trail": ("", "FUNCTION smsp_audit.open_day(date)"),
+    "the schema": ("", "SCHEMA smsp_audit"),
+}
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize(("made", "what"), BELONGING.values(), ids=BELONGING)
+def test_what_belongs_to_another_role_is_named_with_it_and_nothing_is_changed(
+    shared: str, made: str, what: str
+) -> None:
+    url = shared
+    with suppress(psycopg.errors.DuplicateObject):
+        _execute(superuser_of(url), f"CREATE ROLE {_ANOTHER} LOGIN")
+    # (Something to mend, and something to take back, which it comes to first and last.)
+    damage = (
+        f"CREATE OR REPLACE FUNCTION smsp_audit.refuse() RETURNS trigger {_EMPTY}",
+        "GRANT SELECT ON smsp_audit.root TO PUBLIC",
+    )
+    _execute(superuser_of(url), *damage, made, f"ALTER {what} OWNER TO {_ANOTHER}")
+    before = list(PostgresTrailBooks(url).strays())
+    told: list[str] = []
+    with pytest.raises(CannotPrepare) as refused:
+        prepare(sa.make_url(url).set(username=OWNER), PROVIDER, told.append)
+    kind, _, name = what.partition(" ")
+    assert str(refused.value).startswith(f"to the role {_ANOTHER} belong: the {kind.lower()} {name}. Nothing was chan")
+    assert f"gives it to {OWNER}" in str(refused.value)
+    assert told == []
+    assert list(PostgresTrailBooks(url).strays()) == before
+    _execute(superuser_of(url), f"ALTER {what} OWNER TO {OWNER}", f"DROP {what}" if made else "")
+    assert prepare(sa.make_url(url).set(username=OWNER), PROVIDER, told.append) == (True, ())
+
+
+def test_whoever_is_not_the_owner_hears_of_some_of_what_is_the_owners_and_how_much_more(
+    shared: str,
+) -> None:
+    with suppress(psycopg.errors.DuplicateObject):
+        _execute(superuser_of(shared), f"CREATE ROLE {_ANOTHER} LOGIN")
+    with pytest.raises(CannotPrepare) as refused:
+        prepare(sa.make_url(shared).set(username=_ANOTHER), PROVIDER, lambda _: None)
+    assert re.match(
+        f"to the role {OWNER} belong: the schema smsp_audit(, the table smsp_audit[.][a-z_]+){{4}}, [0-9]+ more[.] ",
+        str(refused.value),
+    )
