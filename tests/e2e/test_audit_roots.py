@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -157,6 +158,34 @@ def test_what_was_refused_in_the_last_minute_and_the_end_of_the_keepers_lane_are
         refused(provider, 5)
         assert provider.stop() == 0
     assert "refusals" in kinds(folder)
+    assert unended(folder) == []
+    assert witnessed(witness) == written(folder)
+
+
+@pytest.mark.rule("SMSP-AUDIT-001")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_to_all_processes_of_a_provider_stops_it_in_order(
+    tmp_path: Path, witness: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "provider"
+    with served(folder, drain_seconds=0.5) as (provider, spine), ThreadPoolExecutor(1) as pool:
+        refused(provider, 5)
+        with spine.silent():
+            under_way = pool.submit(provider.ask)
+            until(lambda: bool(spine.arrivals))
+            below = members(provider.process.pid) - {provider.process.pid}
+            for pid in below:
+                os.kill(pid, number)
+            # The signal was meant for their parent: without one of its own it serves on, and so do they.
+            assert provider.ops_get("/readyz").status == 200
+            refused(provider, 5)
+            assert members(provider.process.pid) - {provider.process.pid} == below
+            for pid in below | {provider.process.pid}:
+                os.kill(pid, number)
+            until(lambda: b'"draining": "yes"' in provider.ops_get("/readyz").body)
+        assert under_way.result(_WAIT_SECONDS).code == "SMSP-0000"
+        assert provider.process.wait(_WAIT_SECONDS) == 0
+    assert "ended by itself" not in provider.log.read_text()
     assert unended(folder) == []
     assert witnessed(witness) == written(folder)
 

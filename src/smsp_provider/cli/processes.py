@@ -1,4 +1,4 @@
-"""Child processes that do not outlive their parent, and signals that end a service in order.
+"""Child processes that end when their parent says so and do not outlive it, and signals that end a service in order.
 
 Children are forked, not started anew: they have everything loaded, and no argument or environment can go wrong. A
 process that forks here must not have started threads yet.
@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from smsp_provider.observe.alerts import finish_alerts
+from smsp_provider.web.stopping import ASKS_TO_STOP, STOP_ORDER, obey_parent_alone, stop_signals
 
 __all__ = ["LAST_ALERTS_SECONDS", "Child", "StopSignals", "start_child", "stop_children"]
 
@@ -24,16 +25,19 @@ LAST_ALERTS_SECONDS: Final = 3.0
 """How long a process that ends takes for alerts that are still on their way."""
 
 _PR_SET_PDEATHSIG: Final = 1
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_STOPS: Final = (*ASKS_TO_STOP, STOP_ORDER)
 _POLL_SECONDS: Final = 0.05
 
 
 class StopSignals:
-    """From its making on, SIGTERM and SIGINT (Ctrl-C) only take note; :meth:`wait` returns when one has come."""
+    """From its making on, what asks to stop only takes note; :meth:`wait` returns when it has come.
+
+    That is SIGTERM and SIGINT (Ctrl-C); in a child that :func:`start_child` made, the order of its parent.
+    """
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        for number in _STOPS:
+        for number in stop_signals():
             signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
@@ -83,8 +87,10 @@ class Child:
 
 
 def start_child(name: str, work: Callable[[], int]) -> Child:
-    """Fork a process that does ``work`` and exits with what it returns; when this process dies, it gets SIGTERM.
+    """Fork a process that does ``work`` and exits with what it returns.
 
+    It ignores SIGTERM and SIGINT: :data:`~smsp_provider.web.stopping.STOP_ORDER` ends it, from :func:`stop_children`,
+    or from the kernel when this process dies.
     An exception of the work is written to standard error, and the exit code is 1.
     """
     sys.stdout.flush()
@@ -109,8 +115,9 @@ def _run(parent: int, mask: Iterable[int], work: Callable[[], int]) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
-        for number in _STOPS:
-            signal.signal(number, signal.SIG_DFL)
+        obey_parent_alone()
+        # What the parent does at an order, if it is a child itself, is not for this one.
+        signal.signal(STOP_ORDER, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _die_with(parent)
         code = work()
@@ -126,18 +133,18 @@ def _run(parent: int, mask: Iterable[int], work: Callable[[], int]) -> NoReturn:
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that happens (Linux; elsewhere it lives on)."""
+    """Have the kernel order this process to end when its parent has, however it did (Linux; elsewhere it lives on)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, STOP_ORDER, 0, 0, 0)
     if os.getppid() != parent:
         # It died before the line above took effect.
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), STOP_ORDER)
 
 
 def stop_children(children: Sequence[Child], seconds: float) -> bool:
-    """End children in order: ask all, wait for so long, kill what is left. Whether nothing had to be killed."""
+    """End children in order: order all to, wait for so long, kill what is left. Whether nothing had to be killed."""
     for child in children:
-        child.send(signal.SIGTERM)
+        child.send(STOP_ORDER)
     deadline = time.monotonic() + seconds
     while not all(child.ended() for child in children) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -132,6 +132,7 @@ def _serve(world: SandboxWorld) -> None:
         CannotStart: a part has ended by itself.
     """
     with contextlib.suppress(KeyboardInterrupt):
+        click.echo("Serving. Stop with Ctrl-C.")
         while (ended := world.ended()) is None:
             time.sleep(_WATCH_SECONDS)
         raise CannotStart(f"the {ended} ended by itself: see {world.log}")
@@ -221,4 +222,3 @@ def _show_how_to_try(world: SandboxWorld) -> None:
     click.echo(f"  {_command()} audit verify --config {config}")
     click.echo(f"\nThe request file is valid for {_VALID_FOR.total_seconds() / 3600:.0f} hours.")
     click.echo(f"Operator log: {world.log}")
-    click.echo("Serving. Stop with Ctrl-C.")

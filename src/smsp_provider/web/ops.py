@@ -6,7 +6,6 @@ What costs time (a look at audit trail, registry and limits) is done beside it a
 
 import asyncio
 import json
-import signal
 import socket
 import threading
 import time
@@ -14,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+
+from smsp_provider.web.stopping import stop_signals
 
 __all__ = ["Readiness", "serve_ops"]
 
@@ -139,7 +140,7 @@ def serve_ops(
     metrics: Callable[[], bytes],
     metrics_type: str = _TEXT,
 ) -> int:
-    """Answer on a listening socket until SIGTERM or SIGINT; returns the exit code.
+    """Answer on a listening socket until told to stop (:func:`.stopping.stop_signals`); returns the exit code.
 
     ``look`` finds out about readiness, in a thread; ``metrics`` makes the page, and raises OSError where it cannot.
     """
@@ -154,7 +155,7 @@ def serve_ops(
 
 async def _serve(listener: socket.socket, ops: _Ops) -> None:
     ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     server = await asyncio.start_server(ops.converse, sock=listener, limit=_MOST_BYTES)
     await ended.wait()

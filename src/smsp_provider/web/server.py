@@ -7,6 +7,7 @@ import grp
 import ipaddress
 import os
 import resource
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.web.cpus import cpu_for, keep_to, usable_cpus
 from smsp_provider.web.edge import WSGIApplication
 from smsp_provider.web.memory import settle
+from smsp_provider.web.stopping import STOP_ORDER, obey_parent_alone, stop_signals
 from smsp_provider.web.tls import ServerTLS
 from smsp_provider.web.tls_reload import ReloadedTLS
 from smsp_provider.web.worker import BoundWorker, operator_log
@@ -115,7 +117,7 @@ class Supervision:
 
 
 def run(make_app: Callable[[], WSGIApplication], listener: Listener, supervision: Supervision) -> NoReturn:
-    """Serve until told to stop (SIGTERM, SIGINT); ends with SystemExit.
+    """Serve until told to stop (:func:`.stopping.stop_signals`); ends with SystemExit.
 
     ``make_app`` is called once in each worker, after the fork, so that no connection or thread is shared.
 
@@ -212,10 +214,22 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's master with another meaning of SIGHUP, and none of SIGUSR2.
+    """gunicorn's master with another meaning of SIGHUP, none of SIGUSR2, and a parent of its own.
 
     There is no configuration of gunicorn's to read again, and no other program to put in this one's place.
     """
+
+    def init_signals(self) -> None:
+        """Take the order of a parent, where there is one that decides, for what SIGTERM is to gunicorn."""
+        super().init_signals()
+        if STOP_ORDER in stop_signals():
+            # gunicorn has just taken them.
+            obey_parent_alone()
+            signal.signal(STOP_ORDER, lambda _number, frame: self.signal(signal.SIGTERM, frame))
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Order a worker to end, in place of the SIGTERM that it ignores (:meth:`BoundWorker.init_signals`)."""
+        super().kill_worker(pid, STOP_ORDER if sig == signal.SIGTERM else sig)
 
     def handle_hup(self) -> None:
         """Hand over to new workers: the old ones finish the requests that they have."""

@@ -5,6 +5,7 @@ log lines are its own fixed texts without their arguments, and an error page is 
 """
 
 import errno
+import signal
 import socket
 import sys
 import time
@@ -22,6 +23,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from smsp_provider.observe.logs import Level, LogLevel, LogObserver
 from smsp_provider.web.framing import check_framing
 from smsp_provider.web.proxy import is_behind_proxy
+from smsp_provider.web.stopping import STOP_ORDER, obey_parent_alone
 from smsp_provider.web.tls import BoundedSocket, is_outdated
 
 __all__ = ["BoundWorker", "operator_log"]
@@ -64,6 +66,13 @@ class BoundWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """The one that it keeps to, chosen before it begins."""
 
     _next_starved_note = 0.0
+
+    def init_signals(self) -> None:
+        """End by the master's order alone: only it knows whether all is to end, or is still needed for a while."""
+        super().init_signals()
+        obey_parent_alone()
+        signal.signal(STOP_ORDER, self.handle_exit)
+        signal.siginterrupt(STOP_ORDER, False)
 
     def load_wsgi(self) -> None:
         """Build what is served. At the start a failure is the server's; later it must not be that of the others.

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox_process import environment, is_alive
-from smsp_provider.cli.processes import start_child, stop_children
+from smsp_provider.cli.processes import StopSignals, start_child, stop_children
+from smsp_provider.web.stopping import STOP_ORDER
 
 
 def sleep_long() -> int:
@@ -44,14 +45,50 @@ def test_an_exception_is_exit_code_1_and_told(capfd: pytest.CaptureFixture[str])
 def test_children_are_ended_in_order() -> None:
     child = start_child("sleeper", sleep_long)
     assert stop_children([child], 30) is True
-    assert child.exit_code == -signal.SIGTERM
+    assert child.exit_code == -STOP_ORDER
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_child_ends_by_its_parents_order_and_not_by_what_was_sent_to_all(number: signal.Signals) -> None:
+    told, tell = os.pipe()
+
+    def wait_for_order() -> int:
+        signals = StopSignals()
+        os.kill(os.getpid(), number)
+        os.write(tell, b"stopping" if signals.wait(0) else b"there")
+        signals.wait()
+        return 7
+
+    child = start_child("attentive", wait_for_order)
+    os.close(tell)
+    assert os.read(told, 8) == b"there"
+    os.close(told)
+    child.send(number)
+    assert stop_children([child], 30) is True
+    assert child.exit_code == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_process_that_nobody_forked_ends_by_a_signal_from_anybody(number: signal.Signals, tmp_path: Path) -> None:
+    program = (
+        "from smsp_provider.cli.processes import StopSignals\n"
+        "signals = StopSignals(); print('waits', flush=True); print(signals.wait(60))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("True\n", 0)
 
 
 def test_a_child_that_does_not_end_is_killed() -> None:
     told, tell = os.pipe()
 
     def refuse_to_stop() -> int:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(STOP_ORDER, signal.SIG_IGN)
         os.write(tell, b"!")
         return sleep_long()
 
@@ -84,7 +121,7 @@ def test_a_child_asked_to_stop_before_it_has_begun_stops(tmp_path: Path) -> None
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False
     )
-    assert done.stdout == "True {-15} set()\n", done.stderr
+    assert done.stdout == f"True {{{-STOP_ORDER}}} set()\n", done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent death signal")
