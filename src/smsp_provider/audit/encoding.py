@@ -36,6 +36,7 @@ MAX_TEXT: Final = 1000
 
 _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
+_DELETE: Final = "\x7f"
 
 Kind = Literal[
     "intent",
@@ -105,12 +106,14 @@ def _to_json(fields: Fields) -> str:
     """ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
 
     orjson is many times as fast, but leaves text as it is, and refuses a lone surrogate and named tuples. What it can
-    write in ASCII is what ``json`` writes, but for U+007F, which only ``json`` escapes.
+    write in ASCII is what ``json`` writes, but for U+007F, which only ``json`` escapes: so that one record has one text,
+    and a proposal the digest that an officer was shown, whichever version wrote it.
     """
     try:
-        return orjson.dumps(fields).decode("ascii")
+        text = orjson.dumps(fields).decode("ascii")
     except (TypeError, UnicodeDecodeError):
         return _escaped(fields)
+    return _escaped(fields) if _DELETE in text else text
 
 
 def _text(value: str | None) -> str | None:
