@@ -224,9 +224,11 @@ def test_items_are_current_by_their_period(period: str, current: bool) -> None:
         ('<high value="yesterday"/>', False),
         ('<low value="2020"/><high/>', False),
         ('<low value="2020"/><low value="2021"/>', False),
+        ('<low nullFlavor="NINF"/><low value="2020"/>', False),
+        ('<high nullFlavor="PINF"/><low value="2020"/><high value="2030"/>', False),
         ('<width value="3"/>', False),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_a_period_is_readable_where_its_ends_are_dates(period: str, readable: bool) -> None:
     found = record(f"<addr><useablePeriod>{period}</useablePeriod></addr>")

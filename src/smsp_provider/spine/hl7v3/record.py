@@ -266,11 +266,15 @@ def _validity(interval: etree._Element, other: Validity | None) -> Validity:
         return _UNREADABLE
     low: str | None = None
     high: str | None = None
+    given: list[object] = []
     for end in interval[:]:
         tag, value = end.tag, end.get("value")
-        if tag == _LOW and low is None:
+        if tag in given:
+            return _UNREADABLE
+        given.append(tag)
+        if tag == _LOW:
             low = None if value is None and _is_open(end, _NO_BEGINNING) else value or ""
-        elif tag == _HIGH and high is None:
+        elif tag == _HIGH:
             high = None if value is None and _is_open(end, _NO_END) else value or ""
         else:
             return _UNREADABLE
