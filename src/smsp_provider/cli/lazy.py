@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import click
+from click.exceptions import NoSuchCommand
 
 __all__ = ["LazyGroup"]
 
@@ -33,6 +34,15 @@ class LazyGroup(click.Group):
         module, _, name = place.partition(":")
         command: click.Command = getattr(_imported(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, which would offer for a mistyped name those alone that it has itself: none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as unknown:
+            raise NoSuchCommand(unknown.command_name, possibilities=self._places, ctx=ctx) from None
 
 
 def _imported(name: str) -> ModuleType:

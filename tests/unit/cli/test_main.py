@@ -32,6 +32,15 @@ def test_a_wrong_command_line_is_exit_code_2(
     assert run_main(monkeypatch, capsys, *arguments).code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(("arguments", "meant"), [(["serv"], "'serve'"), (["audit", "verfy"], "'verify'")])
+def test_a_mistyped_command_is_told_what_it_may_have_meant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], meant: str
+) -> None:
+    done = run_main(monkeypatch, capsys, *arguments)
+    assert done.code == ExitCode.USAGE
+    assert meant in done.err
+
+
 def test_ctrl_c_before_the_end_is_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
