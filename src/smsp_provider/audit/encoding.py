@@ -106,8 +106,8 @@ def _to_json(fields: Fields) -> str:
     """ASCII only: a lone surrogate or a NUL in what a client sent must not decide whether the record can be written.
 
     orjson is many times as fast, but leaves text as it is, and refuses a lone surrogate and named tuples. What it can
-    write in ASCII is what ``json`` writes, but for U+007F, which only ``json`` escapes: so that one record has one text,
-    and a proposal the digest that an officer was shown, whichever version wrote it.
+    write in ASCII is what ``json`` writes, but for U+007F, which only ``json`` escapes: one record has one text, and a
+    proposal the digest that an officer was shown, whichever version wrote it.
     """
     try:
         text = orjson.dumps(fields).decode("ascii")
