@@ -37,6 +37,8 @@ MAX_TEXT: Final = 1000
 _CUT: Final = "[cut]"
 _OFFSET_LENGTH: Final = len("+00:00")
 _DELETE: Final = "\x7f"
+_AS_JSON: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+"""Values that ``json`` refuses are refused: one not taken apart would be written in a form of its own."""
 
 Kind = Literal[
     "intent",
@@ -110,7 +112,7 @@ def _to_json(fields: Fields) -> str:
     proposal the digest that an officer was shown, whichever version wrote it.
     """
     try:
-        text = orjson.dumps(fields).decode("ascii")
+        text = orjson.dumps(fields, option=_AS_JSON).decode("ascii")
     except (TypeError, UnicodeDecodeError):
         return _escaped(fields)
     return _escaped(fields) if _DELETE in text else text

@@ -174,6 +174,15 @@ def test_a_moment_without_a_time_zone_is_refused() -> None:
         timestamp(AT.replace(tzinfo=None))
 
 
+@pytest.mark.parametrize("value", [AT, NUMBER], ids=["moment", "value object"])
+def test_a_value_that_was_not_taken_apart_is_refused_in_place_of_being_written_in_a_form_of_its_own(
+    value: object,
+) -> None:
+    marked = replace(REQUEST, repeated=value)  # type: ignore[arg-type]  # what a change of the code may forget
+    with pytest.raises(TypeError):
+        encode(replace(INTENT, request=marked))
+
+
 def test_what_a_client_sent_cannot_make_a_record_large_or_unwritable() -> None:
     hostile = RequestFacts("192.0.2.7", username="x" * 70_000, action="\ud800\x00é", message_id="y" * MAX_TEXT)
     text = encode(replace(FAULT, request=hostile))
