@@ -7,7 +7,8 @@ Some of it are words that also mean something else, so there are rules:
   random ids some hold such digits by chance;
 - a forename alone is nothing, nor is a family name of less than six letters, or one that also stands somewhere in the
   source or the documents of this project; any family name counts in one line with a forename of the same person;
-- an address line counts whole, and has two words of which one is a number, or three; a telephone number has ten digits;
+- an address line counts whole, and has two words of which one is a number, or three, and not numbers alone;
+- a telephone number has ten digits;
 - a postcode counts as a word of its own, with or without its blank.
 """
 
@@ -67,6 +68,9 @@ class Values:
         for line in lines:
             words = tuple(TOKEN.findall((line or "").casefold()))
             is_numbered = any(word[0].isdigit() for word in words)
+            # Numbers alone are also moments: 40:42 is a time in every hour.
+            if all(word.isdigit() for word in words):
+                continue
             if len(words) >= (_LEAST_WORDS_WITH_A_NUMBER if is_numbered else _LEAST_WORDS):
                 self.lines[words[0]].add(words)
 

@@ -7,9 +7,9 @@ process that forks here must not have started threads yet.
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -36,16 +36,20 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        # Not an Event: its lock is held for a moment by who waits, and a handler that found it so would wait for ever.
+        self._asked, self._ask = os.pipe()
+        os.set_blocking(self._ask, False)
         for number in stop_signals():
             signal.signal(number, self._note)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked.set()
+        with contextlib.suppress(BlockingIOError):  # it was asked many times
+            os.write(self._ask, b"!")
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until asked to stop, or for so long; whether it was."""
-        return self._asked.wait(seconds)
+        # Nothing is ever read, so that who was asked once stays asked.
+        return bool(select.select([self._asked], [], [], seconds)[0])
 
 
 class Child:

@@ -6,8 +6,8 @@ A gunicorn serves either plain HTTP or HTTPS, so each listener is a child of its
 import os
 import signal
 import sys
-import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -80,8 +80,8 @@ def run_provider(settings: Settings) -> ExitCode:
     signal.signal(signal.SIGUSR1, lambda *_: _pass_on(children, signal.SIGUSR1))
     # gunicorn's upgrade in place, which is death by default: both are nothing that an operator wants.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    reload_asked = threading.Event()
-    signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
+    reloads: deque[None] = deque()
+    signal.signal(signal.SIGHUP, lambda *_: reloads.append(None))
     wanted = listeners(settings)
     _check_addresses(wanted)
     trail = settings.audit.database
@@ -101,7 +101,7 @@ def run_provider(settings: Settings) -> ExitCode:
         for name, listener in wanted.items():
             children.append(_start(name, listener, settings, audit_mark))
             click.echo(f"smsp: serving on {_shown(name, listener)}", err=True)
-        ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reload_asked, keeper))
+        ended = _watch((*children, *operators), signals, _Upkeep(settings, children, reloads, keeper))
         with suppress(OSError):
             throttle.begin_draining()
         if ended is None:
@@ -274,20 +274,20 @@ class _Upkeep:
         self,
         settings: Settings,
         children: Sequence[Child],
-        reload_asked: threading.Event,
+        reloads: deque[None],
         keeper: SupervisedChild,
     ) -> None:
         self._settings = settings
         self._children = children
-        self._reload_asked = reload_asked
+        self._reloads = reloads
         self._keeper = keeper
         level = LogLevel(Level[settings.log.level.upper()])
         self._observer = LogObserver(sys.stdout.buffer, level, SystemClock())
 
     def attend(self) -> None:
         self._keeper.attend()
-        if self._reload_asked.is_set():
-            self._reload_asked.clear()
+        if self._reloads:
+            self._reloads.clear()
             self._reload()
 
     def _reload(self) -> None:

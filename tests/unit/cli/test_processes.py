@@ -141,3 +141,28 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.wait(30)
     parent.stdout.close()
     assert wait_for_end(lambda: not is_alive(child))
+
+
+def test_a_signal_in_whatever_moment_of_the_waiting_ends_it(tmp_path: Path) -> None:
+    """A handler runs between any two steps of who waits; one that takes a lock finds it held before long."""
+    program = (
+        "import random, signal\n"
+        "from smsp_provider.cli.processes import StopSignals\n"
+        "for _ in range(1500):\n"
+        "    signals = StopSignals()\n"
+        "    signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))\n"
+        "    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-4))\n"
+        "    while not signals.wait(1e-5): pass\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "print('done')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("done\n", 0)
