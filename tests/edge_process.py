@@ -55,7 +55,7 @@ class Endpoint(ReadingEndpoint):
     def answer(self, received):
         if options["answer_seconds"]:
             # In one piece: print() writes the end of the line by itself, and workers write at the same time.
-            os.write(1, b"answering\n")
+            os.write(1, b"answering\\n")
             time.sleep(float(options["answer_seconds"]))
         exchange, service = received.exchange, received.service.value
         peer = exchange.peer
